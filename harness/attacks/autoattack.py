@@ -1,0 +1,210 @@
+"""AutoAttack (Croce & Hein 2020) stage by stage: pyautoattack's attacks in its own order, with its seeds and batches.
+
+The stages are run one at a time instead of through `run_standard_evaluation`, so that each stage's flags and images can be
+kept and verified before a sample counts as broken. On the same examples, batch size and seed the flags equal those of
+pyautoattack's version "standard", unless it returns an image outside the threat model, which is then reported here.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+
+import torch
+from pyautoattack import AutoAttack, checks
+from torch import Tensor, nn
+
+from harness.stopwatch import seconds
+from harness.threat import ThreatModel
+
+STAGES = ("apgd-ce", "apgd-t", "fab-t", "square")
+"""The stages of version "standard", in its order."""
+
+TARGETS = 9
+"""Target classes of version "standard": the nine most likely wrong ones."""
+
+
+@dataclass(frozen=True)
+class Warned:
+    """A warning that pyautoattack gave, in the stage during which it gave it ("checks" before the first)."""
+
+    stage: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """Images of a stage that fool the classifier but break the rules, and so do not count."""
+
+    stage: str
+    reason: str
+    n: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the cascade left of a batch of N examples.
+
+    `stage` (N,) int8: -1 where the natural image is misclassified, k where stage k broke the example, len(stages) where it
+    survived. `x_adv` (N, C, H, W): the image that broke it, else the natural one; an example is attacked until it breaks
+    and then left alone, so the image after stage k is x_adv where stage <= k and x elsewhere.
+    """
+
+    stages: tuple[str, ...]
+    stage: Tensor
+    x_adv: Tensor
+    warnings: tuple[Warned, ...]
+    rejected: tuple[Rejected, ...]
+
+    @property
+    def robust(self) -> Tensor:
+        """(N,) bool: survived every stage."""
+        return self.stage == len(self.stages)
+
+
+def stages_for(classes: int) -> tuple[str, ...]:
+    """The stages that a classifier with so many classes admits: the targeted DLR loss needs four."""
+    return STAGES if classes >= 4 else tuple(stage for stage in STAGES if stage != "apgd-t")
+
+
+class _Collector(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.stage = "checks"
+        self.warnings: list[Warned] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.warnings.append(Warned(self.stage, record.getMessage()))
+
+
+@contextmanager
+def _collected() -> Iterator[_Collector]:
+    """Keep what pyautoattack's logger warns of; its wording is data."""
+    logger, collector = logging.getLogger("auto-attack"), _Collector()
+    propagate, level = logger.propagate, logger.level
+    logger.addHandler(collector)
+    logger.propagate = False
+    logger.setLevel(logging.WARNING)
+    try:
+        yield collector
+    finally:
+        logger.removeHandler(collector)
+        logger.propagate = propagate
+        logger.setLevel(level)
+
+
+def _check(model: nn.Module, x: Tensor, y: Tensor, attack: AutoAttack, stages: tuple[str, ...]) -> None:
+    """pyautoattack's reliability checks; what they find comes through its logger."""
+    logger = logging.getLogger("auto-attack")
+    checks.check_randomized(model, x, y, bs=len(x), logger=logger)
+    classes = checks.check_range_output(model, x, logger=logger)
+    # the check counts calls in counters that are never reset, and ends by switching off whatever trace was on
+    checks.funcs.update(dict.fromkeys(checks.funcs, 0))
+    trace = sys.gettrace()
+    try:
+        checks.check_dynamic(model, x, False, logger=logger)
+    finally:
+        sys.settrace(trace)
+    checks.check_n_classes(classes, stages, attack.apgd_targeted.n_target_classes, attack.fab.n_target_classes, logger)
+
+
+def _perturb(attack: AutoAttack) -> dict[str, Callable[[Tensor, Tensor], Tensor]]:
+    """Each stage's attack."""
+    return {
+        "apgd-ce": attack.apgd.perturb,
+        "apgd-t": attack.apgd_targeted.perturb,
+        "fab-t": attack.fab.perturb,
+        "square": attack.square.perturb,
+    }
+
+
+@dataclass(frozen=True)
+class Cascade:
+    """AutoAttack's stages on one batch after another, each on the survivors of the one before.
+
+    Random starts are drawn per batch, so flags depend on `batch_size` and on `seed`: both are part of a result.
+    """
+
+    seed: int = 0
+    batch_size: int = 250
+
+    def __call__(self, model: nn.Module, x: Tensor, y: Tensor, threat: ThreatModel) -> Outcome:
+        """Attack N images (N, C, H, W) in [0,1] with labels (N,). The model must return float32 logits."""
+        with torch.random.fork_rng(devices=[x.device] if x.is_cuda else []), _collected() as collector, torch.no_grad():
+            return self._run(model, x, y, threat, collector)
+
+    def _run(self, model: nn.Module, x: Tensor, y: Tensor, threat: ThreatModel, collector: _Collector) -> Outcome:
+        batches = range(0, len(x), self.batch_size)
+        logits = torch.cat([model(x[i : i + self.batch_size]) for i in batches])
+        classes = logits.shape[1]
+        stages = stages_for(classes)
+        attack = self._attack(model, threat, classes, x.device)
+        perturb = _perturb(attack)
+        _check(model, x[: self.batch_size], y[: self.batch_size], attack, stages)
+
+        survived = len(stages)
+        stage_of = torch.where(logits.argmax(1) == y, survived, -1).to(torch.int8)
+        x_adv = x.clone()
+        rejected: list[Rejected] = []
+        for k, stage in enumerate(stages):
+            collector.stage = stage
+            for alive in (stage_of == survived).nonzero().squeeze(1).split(self.batch_size):
+                if len(alive) == 0:
+                    continue
+                found = perturb[stage](x[alive].clone(), y[alive].clone())
+                broken, refused = self._verified(model, x[alive], y[alive], found, threat, stage)
+                rejected += refused
+                stage_of[alive[broken]] = k
+                x_adv[alive[broken]] = found[broken].to(x_adv.dtype)
+        return Outcome(stages, stage_of, x_adv, tuple(collector.warnings), tuple(rejected))
+
+    def _attack(self, model: nn.Module, threat: ThreatModel, classes: int, device: torch.device) -> AutoAttack:
+        """pyautoattack's version "standard", with as many target classes as there are."""
+        attack = AutoAttack(model, norm=threat.norm, eps=threat.eps, seed=self.seed, device=device)
+        attack.apgd_targeted.n_target_classes = attack.fab.n_target_classes = min(TARGETS, classes - 1)
+        attack.apgd.loss, attack.fab.targeted = "ce", True
+        return attack
+
+    def trial(self, model: nn.Module, x: Tensor, y: Tensor, threat: ThreatModel) -> float:
+        """Seconds that the cascade takes on these images at most, from a few timed steps of each attack.
+
+        The steps are timed at eps 0, where nothing breaks: they bound those of a real run, whose examples break.
+        """
+        with torch.random.fork_rng(devices=[x.device] if x.is_cuda else []), _collected(), torch.no_grad():
+            logits = model(x)
+            y, classes = logits.argmax(1), logits.shape[1]
+            attack = self._attack(model, replace(threat, eps=0.0), classes, x.device)
+            targets = attack.fab.n_target_classes
+            attack.apgd_targeted.n_target_classes = attack.fab.n_target_classes = 1
+            attack.apgd.n_iter = attack.apgd_targeted.n_iter = attack.fab.n_iter = 3
+            attack.square.n_queries = 20
+            steps = {"apgd-ce": 100 / 3, "apgd-t": targets * 100 / 3, "fab-t": targets * 100 / 3, "square": 5000 / 20}
+            perturb = _perturb(attack)
+            perturb["apgd-ce"](x.clone(), y)  # not counted: the first call of anything is slow
+            return sum(
+                steps[stage] * seconds(partial(perturb[stage], x.clone(), y), x.device, warm=False)
+                for stage in stages_for(classes)
+            )
+
+    @staticmethod
+    def _verified(
+        model: nn.Module, x: Tensor, y: Tensor, found: Tensor, threat: ThreatModel, stage: str
+    ) -> tuple[Tensor, list[Rejected]]:
+        """Which of a stage's images break the classifier by the rules, and how many do so only against them."""
+        logits = model(found)
+        fooled = logits.argmax(1) != y
+        finite = logits.isfinite().all(1)
+        verdict = threat.verify(x[fooled], found[fooled])
+        legal = torch.zeros_like(fooled)
+        legal[fooled] = verdict.valid
+        counts = {
+            "not finite": verdict.not_finite,
+            "outside [0,1]": verdict.outside_box,
+            "outside the ball": verdict.outside_ball,
+            "logits not finite": int((fooled & ~finite).sum()),
+        }
+        return legal & finite, [Rejected(stage, reason, n) for reason, n in counts.items() if n]

@@ -1,0 +1,75 @@
+"""The command line: one file a verb. Nothing imports it; it turns strings into objects and errors into one line.
+
+Exit status: 0 done; 1 a gate or a task failed; 2 bad input.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+
+import click
+
+from harness import __version__
+from harness.errors import BadInput, one_line
+
+
+class _Lazy(click.Group):
+    """Loads a verb's module when it is called: `harness --help` must not wait for torch."""
+
+    verbs = {
+        "list": "What there is: suites, measures, entrants.",
+        "run": "Measure entrants on a suite and render its leaderboard.",
+        "train": "Train an entrant.",
+        "render": "Render the leaderboards from the records.",
+    }
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.verbs)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(self.verbs.items()))
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.verbs:
+            return None
+        module = __import__(f"harness.cli.{cmd_name}", fromlist=["command"])
+        return module.command
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="harness")
+def harness() -> None:
+    """Robust classifiers read as energy-based models: measure them, rank them, train them."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The console script. An expected failure is one line on stderr; --debug shows where it came from."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in arguments
+    arguments = [argument for argument in arguments if argument != "--debug"]
+    try:
+        status = harness.main(args=arguments, prog_name="harness", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as help_:
+        click.echo(help_.ctx.get_help())
+        status = 0
+    except click.ClickException as error:
+        status = _fail(one_line(Exception(error.format_message())), debug)
+    except click.Abort:
+        status = _fail("interrupted; run the same command again to go on", debug, 130)
+    except OSError as error:
+        status = _fail(f"expected to read and write files, got {one_line(error)}; check the path and the disk", debug)
+    except ValueError as error:
+        # EntrantError and RecordError are the zoo's and the leaderboards' BadInput: they cannot import the harness's
+        if not isinstance(error, BadInput) and type(error).__name__ not in ("EntrantError", "RecordError"):
+            raise
+        status = _fail(one_line(error), debug)
+    sys.exit(status or 0)
+
+
+def _fail(message: str, debug: bool, status: int = 2) -> int:
+    if debug:
+        traceback.print_exc()
+    click.echo(f"harness: error: {message}", err=True)
+    return status

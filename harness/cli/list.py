@@ -1,0 +1,123 @@
+"""harness list: suites, measures, and the entrants of a suite."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+import zoo
+from harness.cli import options
+from harness.errors import BadInput
+from harness.measures import MEASURES
+from harness.suites import SUITES, find_suite
+from zoo.published import published_result
+
+
+def _print(rows: list[dict[str, Any]], as_json: bool, title: str) -> None:
+    if as_json:
+        click.echo(json.dumps(rows, indent=1, ensure_ascii=False))
+        return
+    table = Table(title=title, title_justify="left")
+    for column in rows[0] if rows else ():
+        table.add_column(column.replace("_", " "), overflow="fold")
+    for row in rows:
+        table.add_row(*(_cell(key, value) for key, value in row.items()))
+    console = Console(highlight=False)
+    Console(highlight=False, width=max(console.width, 140)).print(table)
+
+
+def _cell(key: str, value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float) and "accuracy" in key:
+        return f"{100 * value:.2f} %"
+    return str(value)
+
+
+@click.group(name="list")
+def command() -> None:
+    """What there is: suites, measures, entrants."""
+
+
+@command.command(name="suites")
+@click.option("--json", "as_json", is_flag=True)
+def suites(as_json: bool) -> None:
+    """Built-in suites."""
+    rows = [
+        {
+            "name": suite.name,
+            "version": suite.version,
+            "dataset": suite.dataset,
+            "norm": suite.norm,
+            "eps": suite.eps,
+            "examples": suite.examples if suite.examples is not None else "all",
+            "measures": ", ".join(suite.measures),
+        }
+        for suite in SUITES.values()
+    ]
+    _print(rows, as_json, "suites")
+
+
+@command.command(name="measures")
+@click.option("--json", "as_json", is_flag=True)
+def measures(as_json: bool) -> None:
+    """Measures, with their default settings and passes for one example of ten classes."""
+    rows: list[dict[str, Any]] = []
+    for measure in MEASURES.values():
+        cost = asdict(measure.cost(10))
+        what = (type(measure).__doc__ or "").strip().splitlines()[0]
+        settings = measure.settings()
+        rows.append(
+            {
+                "name": measure.name,
+                "version": measure.version,
+                "what": what,
+                "settings": settings if as_json else ", ".join(f"{k}={v}" for k, v in settings.items()),
+                "forward_passes_at_most": cost["forward"],
+                "backward_passes_at_most": cost["backward"],
+            }
+        )
+    _print(rows, as_json, "measures")
+
+
+@command.command(name="entrants")
+@click.option("--suite", "suite_name", required=True)
+@options.model_dir
+@click.option("--json", "as_json", is_flag=True)
+def entrants(suite_name: str, model_dir: Path, as_json: bool) -> None:
+    """Entrants of a suite: source, architecture, published numbers, whether their files are here."""
+    suite = find_suite(suite_name)
+    rows: list[dict[str, Any]] = []
+    for entrant in zoo.entrants(suite.domain, model_dir=model_dir, own_folders=options.own_folders()):
+        card = entrant.card
+        known = (
+            published_result(suite.domain.dataset, suite.domain.norm, card.name)
+            if card.source == "robustbench"
+            else None
+        )
+        rows.append(
+            {
+                "name": card.name,
+                "source": card.source,
+                "architecture": card.architecture,
+                "published_standard_accuracy": known.standard_accuracy if known else None,
+                "published_autoattack_accuracy": known.autoattack_accuracy if known else None,
+                "published_best_known_accuracy": known.best_known_accuracy if known else None,
+                "files_here": not entrant.missing(),
+                "spec": entrant.spec,
+            }
+        )
+    if not rows:
+        raise BadInput(
+            f"expected entrants of {suite.name}, got none that ship or that RobustBench has;"
+            " train one (harness train) or name one: checkpoint:PATH@ARCHITECTURE, python:MODULE:CALLABLE"
+        )
+    _print(rows, as_json, f"entrants of {suite.name}")

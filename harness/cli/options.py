@@ -1,0 +1,87 @@
+"""Options that several verbs share, and what their strings mean."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+
+import click
+
+from harness.errors import BadInput, one_line
+
+
+def positive(ctx: click.Context, parameter: click.Parameter, value: int | None) -> int | None:
+    """A whole number of at least one."""
+    if value is not None and value < 1:
+        raise BadInput(
+            f"expected --{(parameter.name or '').replace('_', '-')} of at least 1, got {value}; give a larger one"
+        )
+    return value
+
+
+data_dir = click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path),
+    default=Path("data"),
+    show_default=True,
+    help="Where the data sets are.",
+)
+dataset = click.option(
+    "--dataset",
+    metavar="NAME",
+    help="Judge on other data of the suite's kind, <data-dir>/NAME, and record it under that name.",
+)
+download = click.option("--download", is_flag=True, help="Fetch data and weights that are not here.")
+model_dir = click.option(
+    "--model-dir",
+    type=click.Path(path_type=Path),
+    default=Path("models"),
+    show_default=True,
+    help="RobustBench's weights: <model-dir>/<data set>/<norm>/<name>.pt",
+)
+device = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, or cuda:0,cuda:1")
+precision = click.option("--precision", type=click.Choice(["fp32", "bf16"]), default="fp32", show_default=True)
+out = click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="results/, arrays/, shards/ and site/ [default: leaderboards/ of the checkout]",
+)
+
+
+def checkout(start: Path | None = None) -> Path | None:
+    """The root of the project's checkout around a folder (default: the current one), or None outside one."""
+    here = (start or Path.cwd()).resolve()
+    for folder in (here, *here.parents):
+        try:
+            project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+            continue
+        if project.get("project", {}).get("name") == "robust-energy-harness":
+            return folder
+    return None
+
+
+def output_folder(out: Path | None) -> Path:
+    """--out, else leaderboards/ of the checkout, else ./leaderboards; made, and known to be writable."""
+    folder = out if out is not None else (checkout() or Path.cwd()) / "leaderboards"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".writable-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise BadInput(
+            f"expected a folder to write to as --out, got {folder} ({one_line(error)}); name another"
+        ) from error
+    return folder
+
+
+def own_folders() -> tuple[Path, ...]:
+    """Where entrants that were trained here lie, besides the shipped ones."""
+    return tuple(folder for folder in (Path.cwd() / "zoo",) if folder.is_dir())
+
+
+def names(text: str | None) -> list[str]:
+    """A comma-separated option as a list, empty parts left out."""
+    return [part.strip() for part in (text or "").split(",") if part.strip()]

@@ -1,0 +1,134 @@
+"""harness train: train an entrant and write its weights and card."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+import zoo
+from harness import datasets
+from harness.cli import options
+from harness.errors import BadInput, one_line
+from harness.executors.local import devices
+from harness.provenance import commit, versions
+from harness.suites import find_suite
+from harness.training.objectives import OBJECTIVES
+from harness.training.recipes import recipe as recipe_named
+from harness.training.trainer import Epoch, train
+from zoo.architectures import ARCHITECTURES
+from zoo.checkpoints import SHIPPED, save_entrant
+from zoo.entrant import did_you_mean
+
+stderr = Console(stderr=True, highlight=False, soft_wrap=True)
+
+TITLES = {
+    "standard": "Standard training",
+    "sat": "Towards Deep Learning Models Resistant to Adversarial Attacks",
+    "trades": "Theoretically Principled Trade-off between Robustness and Accuracy",
+    "weat-nat": "Shedding More Light on Robust Classifiers under the lens of Energy-based Models",
+    "weat-adv": "Shedding More Light on Robust Classifiers under the lens of Energy-based Models",
+}
+LINKS = {
+    "standard": "",
+    "sat": "https://arxiv.org/abs/1706.06083",
+    "trades": "https://arxiv.org/abs/1901.08573",
+    "weat-nat": "https://arxiv.org/abs/2407.06315",
+    "weat-adv": "https://arxiv.org/abs/2407.06315",
+}
+
+
+@click.command(name="train")
+@click.option("--suite", "suite_name", required=True, help="A suite by name, or the path of a .toml file.")
+@click.option("--recipe", "objective", required=True, help=f"One of {', '.join(OBJECTIVES)}.")
+@click.option("--architecture", help=f"One of {', '.join(ARCHITECTURES)}; default: the recipe's.")
+@click.option("--epochs", type=int, callback=options.positive)
+@click.option("--seed", type=click.IntRange(min=0))
+@click.option("--name", help="The entrant's name; default: the recipe's.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Holds <suite>/<name>.safetensors and .json [default: zoo/ of the checkout]",
+)
+@options.data_dir
+@options.dataset
+@options.download
+@options.device
+def command(**given: Any) -> int:
+    """Train an entrant; `harness run` then finds it by its name."""
+    suite = find_suite(given["suite_name"])
+    if given["dataset"]:
+        suite = suite.on(given["dataset"])
+    recipe = recipe_named(
+        given["objective"], suite, architecture=given["architecture"], epochs=given["epochs"], seed=given["seed"]
+    )
+    if recipe.architecture not in ARCHITECTURES:
+        raise BadInput(
+            f"expected an architecture, got {recipe.architecture!r};{did_you_mean(recipe.architecture, ARCHITECTURES)}"
+            f" choose one of {', '.join(ARCHITECTURES)}"
+        )
+    device = devices(given["device"], None)[0]
+    images = datasets.load(
+        suite.dataset,
+        "train",
+        data_dir=given["data_dir"],
+        shape=suite.shape,
+        classes=suite.classes,
+        download=given["download"],
+    )
+    suite = suite.on(images.name)
+    folder = options.output_folder(given["out"] or (options.checkout() or Path.cwd()) / "zoo")
+    begun = datetime.now(UTC)
+
+    def report(epoch: Epoch) -> None:
+        stderr.print(
+            f"epoch {epoch.number}/{recipe.epochs}  loss {epoch.loss:.4f}  accuracy on its batches {epoch.accuracy:.1%}"
+            f"  {epoch.seconds:.1f} s",
+            markup=False,
+        )
+
+    try:
+        model = train(suite, recipe, images, device, report)
+    except RuntimeError as error:
+        if "size mismatch" not in str(error) and "Kernel size" not in str(error) and "shapes cannot" not in str(error):
+            raise
+        raise BadInput(
+            f"expected an architecture for images of {suite.shape}, got {recipe.architecture}:"
+            f" {one_line(error).splitlines()[0]}; choose another --architecture"
+        ) from error
+    revision, dirty = commit()
+    training = {
+        "recipe": asdict(recipe),
+        "beta": OBJECTIVES[recipe.objective].beta,
+        "norm": suite.norm,
+        "eps": suite.threat.eps,
+        "dataset": images.name,
+        "fingerprint": images.fingerprint,
+        "images": len(images),
+        "device": device.type,
+        "seconds": round((datetime.now(UTC) - begun).total_seconds(), 1),
+        "commit": revision,
+        "dirty": dirty,
+        "versions": versions(),
+    }
+    name = given["name"] or recipe.objective
+    card = zoo.Card(
+        name=name,
+        source="zoo",
+        architecture=recipe.architecture,
+        title=TITLES[recipe.objective],
+        link=LINKS[recipe.objective],
+        licence="MIT",
+        additional_data=False,
+        training=training,
+    )
+    entrant = save_entrant(folder / suite.name / name, model, card, suite.domain)
+    click.echo(str(entrant.path))
+    by_name = folder.resolve() in (SHIPPED, *(own.resolve() for own in options.own_folders()))
+    spec = name if by_name else f"checkpoint:{entrant.path}"
+    click.echo(f"judge it: harness run --suite {suite.name} --entrants {spec}")
+    return 0

@@ -1,0 +1,12 @@
+"""What the harness says when something is not as it must be."""
+
+from __future__ import annotations
+
+
+class BadInput(ValueError):
+    """Something that the user can mend; the message is one line: expected ..., got ...; do ... (exit status 2)."""
+
+
+def one_line(error: BaseException) -> str:
+    """An exception as one line, for people: its message with white space folded, or its type where it has none."""
+    return " ".join(str(error).split()) or type(error).__name__

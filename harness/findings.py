@@ -1,0 +1,162 @@
+"""From shards to records: the arrays of all shards of a measurement, joined, summarised, and set down with provenance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.measures.measure import Measure
+from harness.plan import Judged, Plan
+from harness.store import Shard, Store
+from leaderboards.records import (
+    Arrays,
+    EntrantInfo,
+    FileInfo,
+    Flag,
+    Measurement,
+    Provenance,
+    Record,
+    RecordError,
+    SuiteInfo,
+    read_record,
+    record_files,
+    record_path,
+    write_arrays,
+    write_record,
+)
+
+
+def _joined_provenance(shards: Sequence[Shard]) -> tuple[Provenance, tuple[Flag, ...]]:
+    """The last shard's provenance, and a flag where shards were made with different code, libraries or devices."""
+    last = max((shard.provenance for shard in shards), key=lambda p: p.measured_at)
+    flags = []
+    kinds: dict[str, set[Any]] = {
+        "libraries": {tuple(sorted(s.provenance.versions.items())) for s in shards},
+        "commits of the harness": {(s.provenance.commit, s.provenance.dirty) for s in shards},
+        "devices": {s.provenance.device_name for s in shards},
+    }
+    for what, seen in kinds.items():
+        if len(seen) > 1:
+            flags.append(
+                Flag(code="mixed-shards", message=f"the shards were measured with {len(seen)} different {what}")
+            )
+    return last, tuple(flags)
+
+
+def measurement(measure: Measure, shards: Sequence[Shard], arrays_folder: Path, shard_size: int) -> Measurement:
+    """All shards of one measure, in order, as a measurement; its per-sample arrays are written to the folder."""
+    joined = {name: np.concatenate([shard.arrays[name] for shard in shards]) for name in shards[0].arrays}
+    summary = measure.summarise(joined, [note for shard in shards for note in shard.notes])
+    provenance, flags = _joined_provenance(shards)
+    kept: Arrays = write_arrays(arrays_folder, {k: v for k, v in joined.items() if k not in measure.heavy_arrays})
+    return Measurement(
+        measure=measure.name,
+        version=measure.version,
+        n=len(next(iter(joined.values()))),
+        seed=measure.seed,
+        settings={**measure.settings(), "shard_size": shard_size},
+        values=dict(summary.values),
+        flags=(*summary.flags, *flags),
+        arrays=kept,
+        seconds=round(sum(shard.seconds for shard in shards), 3),
+        provenance=provenance,
+    )
+
+
+def _entrant_info(judged: Judged, parameters: int) -> EntrantInfo:
+    card = judged.entrant.card
+    return EntrantInfo(
+        name=card.name,
+        spec=judged.entrant.spec,
+        source=card.source,
+        architecture=card.architecture,
+        parameters=parameters,
+        title=card.title,
+        authors=card.authors,
+        venue=card.venue,
+        link=card.link,
+        licence=card.licence,
+        additional_data=card.additional_data,
+        weights_sha256=judged.weights.sha256,
+        files=tuple(FileInfo(name=file.name, sha256=file.sha256) for file in judged.weights.files),
+        training=dict(card.training),
+    )
+
+
+def _suite_info(plan: Plan, judged: Judged) -> SuiteInfo:
+    suite = plan.suite
+    return SuiteInfo(
+        name=suite.name,
+        version=suite.version,
+        dataset=suite.dataset,
+        split=judged.images.split,
+        fingerprint=judged.images.fingerprint,
+        examples=min(len(judged.images), suite.examples or len(judged.images)),
+        norm=suite.norm,
+        eps=suite.threat.eps,
+    )
+
+
+def write_findings(plan: Plan, store: Store, out: Path) -> list[Record]:
+    """Write the record of every entrant with at least one finished measure; returns them in the plan's order.
+
+    Measures that were found earlier, for the same weights on the same examples, stay in the record.
+    """
+    results, folder = out / "results", out / "arrays"
+    records = []
+    for index, judged in enumerate(plan.judged):
+        found: dict[str, Measurement] = {}
+        parameters = 0
+        for measure in plan.measures:
+            shards = [shard for task in plan.of(index, measure.name) if (shard := store.read(task.key)) is not None]
+            if shards and len(shards) == len(plan.of(index, measure.name)):
+                found[measure.name] = measurement(measure, shards, folder, plan.suite.shard_size)
+                parameters = shards[0].parameters
+        if not found:
+            continue
+        record = Record(
+            suite=_suite_info(plan, judged),
+            suite_title=plan.suite.title,
+            suite_description=plan.suite.description,
+            entrant=_entrant_info(judged, parameters),
+            limit=plan.limit,
+            measurements=found,
+        )
+        records.append(_merged(results, folder, record))
+    return records
+
+
+def _merged(results: Path, folder: Path, record: Record) -> Record:
+    """Write the record over the one that is there, keeping its other measures where they are of the same thing."""
+    path = record_path(results, record)
+    old: Record | None = None
+    if path.exists():
+        try:
+            old = read_record(path)
+        except RecordError:
+            old = None  # what cannot be read cannot be kept
+    if old is not None and old.suite == record.suite and old.entrant.weights_sha256 == record.entrant.weights_sha256:
+        merged = {**old.measurements, **record.measurements}
+        record = record.model_copy(update={"measurements": {name: merged[name] for name in sorted(merged)}})
+    write_record(results, record)
+    if old is not None:
+        _drop_unused(results, folder, {m.arrays.sha256 for m in old.measurements.values() if m.arrays})
+    return read_record(path)
+
+
+def _drop_unused(results: Path, folder: Path, candidates: set[str]) -> None:
+    """Remove arrays of a replaced record that no record names any more. A record that cannot be read stops it."""
+    try:
+        named = {
+            m.arrays.sha256
+            for path in record_files(results)
+            for m in read_record(path).measurements.values()
+            if m.arrays
+        }
+    except RecordError:
+        return
+    for digest in candidates - named:
+        (folder / f"{digest}.safetensors").unlink(missing_ok=True)

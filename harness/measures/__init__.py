@@ -1,0 +1,23 @@
+"""What is measured, by name. A measure is a procedure on an entrant and examples; one file each."""
+
+from __future__ import annotations
+
+from harness.measures.accuracy import StandardAccuracy
+from harness.measures.energies import Energies
+from harness.measures.measure import Cost, Measure, Note, ShardResult, Summary
+from harness.measures.robustness import RobustAccuracy
+
+MEASURES: dict[str, Measure] = {measure.name: measure for measure in (StandardAccuracy(), RobustAccuracy(), Energies())}
+"""Every measure with its default settings, in the order in which they are run and shown."""
+
+__all__ = [
+    "MEASURES",
+    "Cost",
+    "Energies",
+    "Measure",
+    "Note",
+    "RobustAccuracy",
+    "ShardResult",
+    "StandardAccuracy",
+    "Summary",
+]

@@ -1,0 +1,48 @@
+"""Standard accuracy: the share of natural examples that are classified correctly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, ClassVar
+
+import numpy as np
+from torch import nn
+
+from harness.datasets import Examples
+from harness.intervals import proportion
+from harness.measures.measure import Cost, Measure, Note, ShardResult, Summary, flags_of, natural_logits
+from harness.stopwatch import seconds
+from harness.threat import ThreatModel
+
+
+@dataclass(frozen=True)
+class StandardAccuracy(Measure):
+    """Share of natural examples whose largest logit is the label's, with Wilson's interval."""
+
+    name: ClassVar[str] = "standard"
+    version: ClassVar[int] = 1
+    seed: int = 0
+
+    def settings(self) -> dict[str, Any]:
+        return {}
+
+    def cost(self, classes: int) -> Cost:
+        return Cost(forward=1)
+
+    def trial(self, model: nn.Module, examples: Examples, threat: ThreatModel) -> float:
+        return seconds(partial(natural_logits, model, examples), examples.x.device)
+
+    def __call__(self, model: nn.Module, examples: Examples, threat: ThreatModel) -> ShardResult:
+        predicted = natural_logits(model, examples).argmax(1)
+        return ShardResult(
+            {
+                "correct": (predicted == examples.y).cpu().numpy(),
+                "prediction": predicted.cpu().numpy().astype(np.int32),
+                "label": examples.y.cpu().numpy().astype(np.int32),
+            }
+        )
+
+    def summarise(self, arrays: Mapping[str, np.ndarray], notes: Sequence[Note]) -> Summary:
+        return Summary({"standard_accuracy": proportion(arrays["correct"])}, flags_of(notes))

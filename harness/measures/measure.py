@@ -1,0 +1,133 @@
+"""What every measure offers: it takes a shard's examples to per-sample arrays, and arrays of all shards to values.
+
+The split keeps results independent of how the work was cut, interrupted or spread: values are a pure function of the
+arrays, and the arrays of a shard depend on nothing but its examples and the measure's settings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from harness.datasets import Examples
+from harness.errors import BadInput
+from harness.threat import ThreatModel
+from leaderboards.records import Flag, Value
+
+
+@dataclass(frozen=True)
+class Note:
+    """Something that happened on a shard and that a reader may need to know; flags are made of notes."""
+
+    code: str
+    message: str
+    count: int = 1
+
+
+@dataclass(frozen=True)
+class ShardResult:
+    """Per-sample arrays of one shard (first axis: its examples), and notes."""
+
+    arrays: Mapping[str, np.ndarray]
+    notes: tuple[Note, ...] = ()
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What goes into the record."""
+
+    values: Mapping[str, Value]
+    flags: tuple[Flag, ...] = ()
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Passes through the network for one example, at most: forward ones, and backward ones (to the image)."""
+
+    forward: int
+    backward: int = 0
+
+
+class Measure(Protocol):
+    """A frozen dataclass whose fields are its settings. `version` changes whenever its code would give other numbers."""
+
+    name: ClassVar[str]
+    version: ClassVar[int]
+    heavy_arrays: ClassVar[frozenset[str]] = frozenset()
+
+    @property
+    def seed(self) -> int: ...
+
+    def settings(self) -> dict[str, Any]:
+        """All that decides its numbers besides the seed, as JSON values."""
+        ...
+
+    def cost(self, classes: int) -> Cost:
+        """What one example costs at most."""
+        ...
+
+    def trial(self, model: nn.Module, examples: Examples, threat: ThreatModel) -> float:
+        """Seconds that these examples take at most, by timing a few steps on them."""
+        ...
+
+    def __call__(self, model: nn.Module, examples: Examples, threat: ThreatModel) -> ShardResult:
+        """Measure one shard. The model gives float32 logits."""
+        ...
+
+    def summarise(self, arrays: Mapping[str, np.ndarray], notes: Sequence[Note]) -> Summary:
+        """Arrays of all shards, joined in order, to values with intervals, and flags."""
+        ...
+
+
+class Precise(nn.Module):
+    """A classifier as the measures see it: float32 images in, float32 logits out that nobody else holds.
+
+    precision "bf16" runs the network under bfloat16 autocast. The logits are a fresh tensor: attacks overwrite them.
+    """
+
+    def __init__(self, model: nn.Module, precision: str) -> None:
+        super().__init__()
+        self.model = model
+        self.precision = precision
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.precision == "fp32":
+            return self.model(x).float()
+        with torch.autocast(x.device.type, dtype=torch.bfloat16):
+            logits = self.model(x)
+        return logits.float()
+
+
+def natural_logits(model: nn.Module, examples: Examples, classes: int | None = None) -> Tensor:
+    """Logits of the examples (N, K). Raises BadInput where they are not finite, or not one row an example."""
+    with torch.no_grad():
+        logits = model(examples.x)
+    if not isinstance(logits, Tensor) or logits.dim() != 2 or len(logits) != len(examples):
+        got = f"shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else type(logits).__name__
+        raise BadInput(f"expected logits of shape ({len(examples)}, classes), got {got}; mend the entrant's forward")
+    if classes is not None and logits.shape[1] != classes:
+        raise BadInput(
+            f"expected {classes} logits an image, got {logits.shape[1]}; choose a classifier of this data set"
+        )
+    bad = int((~logits.isfinite().all(1)).sum())
+    if bad:
+        raise BadInput(
+            f"expected finite logits, got NaN or infinity for {bad} of {len(examples)} natural images;"
+            " mend the entrant's weights or its forward"
+        )
+    return logits
+
+
+def flags_of(notes: Sequence[Note]) -> tuple[Flag, ...]:
+    """Notes of all shards as flags: one a code and message, with how often it was seen where that is more than once."""
+    counts: dict[tuple[str, str], int] = {}
+    for note in notes:
+        counts[note.code, note.message] = counts.get((note.code, note.message), 0) + note.count
+    return tuple(
+        Flag(code=code, message=message.replace("{n}", str(count))) for (code, message), count in sorted(counts.items())
+    )

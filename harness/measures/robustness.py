@@ -1,0 +1,117 @@
+"""Robust accuracy under AutoAttack.
+
+It errs high: what AutoAttack does not break may still be breakable, so the number is an upper bound on the true robust
+accuracy (Croce & Hein 2020). Flags carry AutoAttack's own doubts about an evaluation.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from torch import nn
+
+from harness.attacks.autoattack import STAGES, TARGETS, Cascade, Warned, stages_for
+from harness.datasets import Examples
+from harness.intervals import proportion
+from harness.measures.measure import Cost, Measure, Note, ShardResult, Summary, flags_of, natural_logits
+from harness.threat import ThreatModel
+
+SQUARE_GAIN = 0.002
+"""AutoAttack doubts an evaluation in which Square, the black-box stage, still breaks more than this share."""
+
+_WARNINGS = (
+    (
+        r"randomized defense",
+        "randomised",
+        "AutoAttack: the logits of one image differ between calls; use its version 'rand'",
+    ),
+    (r"probability distribution", "probabilities", "AutoAttack: the outputs look like probabilities, not logits"),
+    (r"dynamic defense", "dynamic", "AutoAttack: the classifier computes gradients or adapts while it predicts"),
+)
+
+
+def _note(warning: Warned) -> Note:
+    """A warning in pyautoattack's words as a note in a record's: one code for one cause, whatever the numbers in it."""
+    for pattern, code, message in _WARNINGS:
+        if re.search(pattern, warning.message):
+            return Note(code, message)
+    zero = re.search(r"there are (\d+) points with zero gradient", warning.message)
+    if zero:
+        message = (
+            f"AutoAttack: {{n}} zero gradients at the start of {warning.stage}; attacks by gradient may fail there"
+        )
+        return Note("zero-gradients", message, int(zero.group(1)))
+    return Note("autoattack-warning", f"AutoAttack, {warning.stage}: {' '.join(warning.message.split())}")
+
+
+@dataclass(frozen=True)
+class RobustAccuracy(Measure):
+    """Share of examples that AutoAttack's version "standard" leaves correct, and what each of its stages leaves.
+
+    Every image is verified against the threat model in float32 before its example counts as broken. The arrays hold
+    `stage` (int8: -1 misclassified to begin with, k broken by stage k, the number of stages where nothing broke it), and the
+    shards also x_adv, the image that broke it.
+    """
+
+    name: ClassVar[str] = "autoattack"
+    version: ClassVar[int] = 1
+    heavy_arrays: ClassVar[frozenset[str]] = frozenset({"x_adv"})
+    seed: int = 0
+    batch_size: int = 250
+
+    def settings(self) -> dict[str, Any]:
+        return {"version": "standard", "stages": list(STAGES), "targets": TARGETS, "batch_size": self.batch_size}
+
+    def cost(self, classes: int) -> Cost:
+        targets = min(TARGETS, classes - 1)
+        # pyautoattack 0.2.0: APGD takes 100 steps and a first gradient, FAB 100 steps of two passes, Square 5,000 queries
+        passes = {
+            "apgd-ce": Cost(103, 101),
+            "apgd-t": Cost(2 + targets * 102, targets * 101),
+            "fab-t": Cost(2 + targets * 203, targets * 100),
+            "square": Cost(5004, 0),
+        }
+        # beside the stages: natural logits twice, and seven passes of pyautoattack's checks
+        used = [passes[stage] for stage in stages_for(classes)]
+        return Cost(9 + sum(cost.forward for cost in used), sum(cost.backward for cost in used))
+
+    def trial(self, model: nn.Module, examples: Examples, threat: ThreatModel) -> float:
+        return Cascade(self.seed, self.batch_size).trial(model, examples.x, examples.y, threat)
+
+    def __call__(self, model: nn.Module, examples: Examples, threat: ThreatModel) -> ShardResult:
+        natural_logits(model, examples)
+        outcome = Cascade(self.seed, self.batch_size)(model, examples.x, examples.y, threat)
+        notes = [_note(warning) for warning in outcome.warnings]
+        notes += [
+            Note("rejected", f"{{n}} images of {r.stage} fooled the classifier but are {r.reason}: not counted", r.n)
+            for r in outcome.rejected
+        ]
+        if outcome.stages != STAGES:
+            left_out = ", ".join(stage for stage in STAGES if stage not in outcome.stages)
+            notes.append(
+                Note("stages-left-out", f"too few classes for {left_out}: not AutoAttack's standard version", 0)
+            )
+        stage = outcome.stage.cpu().numpy()
+        # the number of a stage means the same in every record, also where a stage was left out
+        numbers = np.array([STAGES.index(name) for name in outcome.stages] + [len(STAGES), -1], dtype=np.int8)
+        return ShardResult({"stage": numbers[stage], "x_adv": outcome.x_adv.cpu().numpy()}, tuple(notes))
+
+    def summarise(self, arrays: Mapping[str, np.ndarray], notes: Sequence[Note]) -> Summary:
+        stage = arrays["stage"]
+        values = {"autoattack_accuracy": proportion(stage == len(STAGES))}
+        for k, name in enumerate(STAGES):
+            values[f"accuracy_after.{name}"] = proportion(stage > k)
+        seen = list(notes)
+        by_square = float(np.mean(stage == STAGES.index("square")))
+        if by_square > SQUARE_GAIN:
+            seen.append(
+                Note(
+                    "square-gain",
+                    f"Square broke {by_square:.1%} that the gradient attacks left: they may have been misled",
+                )
+            )
+        return Summary(values, flags_of(seen))

@@ -1,0 +1,1 @@
+"""Training entrants: objectives, recipes, the trainer."""

@@ -1,0 +1,141 @@
+"""What an entrant's page says of one record: every number with its interval, and how to get it again."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from leaderboards import formats
+from leaderboards.cells import Bar, Scale, bar
+from leaderboards.columns import STAGES
+from leaderboards.records import Measurement, Record, Value, is_number
+
+LABELS: dict[str, str] = {
+    "standard_accuracy": "Standard accuracy",
+    "autoattack_accuracy": "AutoAttack accuracy",
+    "pgd_accuracy": "PGD accuracy",
+    **{f"accuracy_after.{key}": f"Accuracy after {heading}" for key, heading in STAGES},
+    "marginal_energy.mean": "E(x), mean",
+    "marginal_energy.sd": "E(x), standard deviation",
+    "joint_energy.mean": "E(x,y), mean",
+    "joint_energy.sd": "E(x,y), standard deviation",
+    "marginal_energy_adv.mean": "E(x_adv), mean",
+    "joint_energy_adv.mean": "E(x_adv,y), mean",
+    "delta_marginal_energy.mean": "ΔE(x), mean",
+    "delta_marginal_energy.sd": "ΔE(x), standard deviation",
+    "delta_joint_energy.mean": "ΔE(x,y), mean",
+    "delta_joint_energy.sd": "ΔE(x,y), standard deviation",
+    "delta_marginal_energy_normalised.mean": "|ΔE(x)| over the standard deviation of E(x), mean",
+}
+"""By a value's name in a record; a name that is not here is shown as it is."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One value of a measurement, as text."""
+
+    label: str
+    text: str
+    interval: str
+    bar: Bar | None
+    how: str
+    n: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """One measurement: its lines (`drawn`: some have bars), and its settings and provenance as pairs of words."""
+
+    measurement: Measurement
+    lines: tuple[Line, ...]
+    drawn: bool
+    settings: tuple[tuple[str, str], ...]
+    provenance: tuple[tuple[str, str], ...]
+
+
+def is_share(name: str) -> bool:
+    """Whether a value is a fraction of the examples, to be written in percent."""
+    return name.endswith("accuracy") or name.startswith("accuracy_after.")
+
+
+def section(measurement: Measurement) -> Section:
+    """All that a page says of one measurement."""
+    lines = tuple(line(name, value) for name, value in measurement.values.items())
+    return Section(
+        measurement=measurement,
+        lines=lines,
+        drawn=any(line.bar for line in lines),
+        settings=pairs({"seed": measurement.seed, **measurement.settings}),
+        provenance=provenance(measurement),
+    )
+
+
+def line(name: str, value: Value) -> Line:
+    """One value, in percent and with a bar from 0 to 100 % where it is a share of the examples."""
+    write: Callable[[float, int | None], str] = formats.percent if is_share(name) else formats.decimal
+    unit = f"{formats.THIN}%" if is_share(name) and is_number(value.value) else ""
+    level = f"{100 * value.level:g}{formats.THIN}%" if value.level is not None else ""
+    return Line(
+        label=LABELS.get(name, name),
+        text=f"{write(value.value, value.n)}{unit}" if value.value is not None else formats.NOTHING,
+        interval=formats.interval(value, write).partition(" (")[0],
+        bar=bar(value, Scale(0.0, 1.0)) if is_share(name) else None,
+        how=", ".join(part for part in (level, value.method) if part),
+        n=formats.count(value.n),
+        reason=value.reason,
+    )
+
+
+def provenance(measurement: Measurement) -> tuple[tuple[str, str], ...]:
+    """Where, when and with what a measurement was made."""
+    made = measurement.provenance
+    changed = {True: ", with changes that are not committed", False: "", None: ""}[made.dirty]
+    found = {
+        "device": f"{made.device}, {made.device_name}" if made.device_name else made.device,
+        "precision": made.precision,
+        "threads": made.threads,
+        "compute time": formats.duration(measurement.seconds),
+        "measured": made.measured_at,
+        "commit": f"{made.commit}{changed}" if made.commit else "outside a checkout",
+        "versions": ", ".join(f"{library} {version}" for library, version in made.versions.items()),
+    }
+    if measurement.arrays is not None:
+        found["per-sample arrays"] = f"{', '.join(measurement.arrays.names)} in {measurement.arrays.file}"
+    return pairs(found)
+
+
+def pairs(found: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Settings and the like as words: texts as they are, anything else as JSON."""
+    return tuple(
+        (str(key), value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str))
+        for key, value in found.items()
+    )
+
+
+def commands(record: Record) -> tuple[str, ...]:
+    """What to type to measure a record again: one command for each device and precision that it was measured with.
+
+    Every word is quoted for a POSIX shell. There is no command where a name holds characters that cannot be seen: a
+    text that reads harmlessly could then be pasted as another.
+    """
+    names = (record.suite.name, record.entrant.spec, *record.measurements)
+    if not all(name.isprintable() for name in names):
+        return ()
+    runs: dict[tuple[str, str], list[str]] = {}
+    for name, measurement in record.measurements.items():
+        runs.setdefault((measurement.provenance.device, measurement.provenance.precision), []).append(name)
+    limit = [] if record.limit is None else ["--limit", str(record.limit)]
+    return tuple(
+        shlex.join(
+            [
+                *("harness", "run", "--suite", record.suite.name, "--entrants", record.entrant.spec),
+                *("--measures", ",".join(measures), *limit, "--device", device, "--precision", precision),
+            ]
+        )
+        for (device, precision), measures in runs.items()
+        if device.isprintable() and precision.isprintable()
+    )

@@ -1,0 +1,205 @@
+"""The pages: an index, a page a suite with its board, a page a record. Static files that open without a server.
+
+What comes from a card or a record is untrusted text: jinja escapes all of it, links lead to http and https only, and a
+content security policy on each page lets no script run but our own and lets nothing be fetched.
+Equal records give equal bytes: every date on a page comes from a record.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from leaderboards import bundle, formats
+from leaderboards.board import Board, Entry, Published, make_board
+from leaderboards.cells import Scale, make_grid
+from leaderboards.collection import Collected, Problem, collect
+from leaderboards.columns import COLUMNS, PARTIAL_COLUMNS, STAGE_COLUMNS
+from leaderboards.details import commands, pairs, section
+from leaderboards.records import Record, file_stem
+from leaderboards.site import MARK, Site
+
+__all__ = ["Problem", "Rendered", "SuitePage", "render"]
+
+
+@dataclass(frozen=True)
+class SuitePage:
+    """What a page says of a suite beside its records. `eps` is text ('8/255'); `norm` as RobustBench names it."""
+
+    name: str
+    title: str
+    description: str
+    dataset: str
+    norm: str
+    eps: str
+    published: tuple[Published, ...] = ()
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """What `render` did. A problem never stops the other pages."""
+
+    written: tuple[Path, ...]
+    unchanged: tuple[Path, ...]
+    removed: tuple[Path, ...]
+    problems: tuple[Problem, ...]
+
+
+def render(results: Path, site: Path, suites: Sequence[SuitePage], arrays: Path | None = None) -> Rendered:
+    """Write the pages of all records under `results` into `site`; where `arrays` is given, verify per-sample arrays.
+
+    Suites stand in the given order; a suite that only records know of follows them. Pages of ours in `site` that belong
+    to no record any more are removed; other files there are left alone. Raises ValueError for a suite given twice.
+    """
+    if len({suite.name for suite in suites}) < len(suites):
+        raise ValueError("expected every suite once, got a name twice")
+    collected, problems = collect(results, arrays)
+    folder = Site(site)
+    views = [_view(suite, collected, problems) for suite in _with_unknown(suites, collected)]
+    templates = _templates()
+    for view in views:
+        script = bundle.table_script() if view["board"].entries or view["board"].partial else ""
+        context = {**view, "script": Markup(script), "script_digest": bundle.digest(script)}
+        folder.write(f"{view['folder']}/index.html", templates.get_template("suite.html").render(context))
+        for page in view["entrants"]:
+            folder.write(page["path"], templates.get_template("entrant.html").render(page))
+    index = {"root": "", "suites": views, "problems": problems}
+    folder.write("index.html", templates.get_template("index.html").render(index))
+    folder.remove_stale()
+    return Rendered(tuple(folder.written), tuple(folder.unchanged), tuple(folder.removed), problems)
+
+
+def _with_unknown(suites: Sequence[SuitePage], collected: Sequence[Collected]) -> list[SuitePage]:
+    known = {suite.name for suite in suites}
+    found: dict[str, SuitePage] = {}
+    for record in (item.record for item in collected):
+        info = record.suite
+        if info.name not in known:
+            title = record.suite_title or info.name
+            page = SuitePage(info.name, title, record.suite_description, info.dataset, info.norm, formats.eps(info.eps))
+            found.setdefault(info.name, page)
+    return [*suites, *(found[name] for name in sorted(found))]
+
+
+def _view(suite: SuitePage, collected: Sequence[Collected], problems: Sequence[Problem]) -> dict[str, Any]:
+    """Everything that the pages of one suite are made of."""
+    items = [item for item in collected if item.record.suite.name == suite.name]
+    notes = {
+        (item.record.entrant.name, item.record.limit): [
+            f"{measure}: its arrays do not verify" for measure in item.unsound
+        ]
+        for item in items
+    }
+    board = make_board([item.record for item in items], suite.published, notes)
+    folder = file_stem(suite.name)
+    info = board.suite
+    entries = [*board.entries, *board.partial, *(other.entry for other in board.incomparable)]
+    reasons = {id(other.entry): other.reason for other in board.incomparable}
+    wrong = {item.file: item.unsound for item in items}
+    return {
+        "root": "../",
+        "folder": folder,
+        "suite": suite,
+        "info": info,
+        "eps": formats.eps(info.eps) if info else suite.eps,
+        "norm": info.norm if info else suite.norm,
+        "board": board,
+        "newest": max((e.measured_at for e in entries if e.measured_at), default=None),
+        "main": make_grid(board.entries, COLUMNS),
+        "stages": make_grid([e for e in board.measured if _has_stages(e)], STAGE_COLUMNS),
+        "partial": make_grid(board.partial, PARTIAL_COLUMNS),
+        "problems": tuple(problem for problem in problems if problem.suite == folder),
+        "entrants": [
+            _entrant(suite, board, entry, entry.record, reasons.get(id(entry), ""), wrong)
+            for entry in entries
+            if entry.record is not None
+        ],
+    }
+
+
+def _has_stages(entry: Entry) -> bool:
+    return any(column.get(entry) is not None for column in STAGE_COLUMNS if column.bar)
+
+
+def _path(record: Record) -> str:
+    """The page of a record below the folder of its suite."""
+    folder = "" if record.limit is None else f"partial-{record.limit}/"
+    return f"{folder}{file_stem(record.entrant.name)}.html"
+
+
+def _entrant(
+    suite: SuitePage, board: Board, entry: Entry, record: Record, reason: str, wrong: dict[str, dict[str, str]]
+) -> dict[str, Any]:
+    path = f"{file_stem(suite.name)}/{_path(record)}"
+    entrant = record.entrant
+    return {
+        "root": "../" * path.count("/"),
+        "path": path,
+        "suite": suite,
+        "folder": file_stem(suite.name),
+        "entry": entry,
+        "record": record,
+        "reason": reason,
+        "places": sum(1 for other in board.entries if other.rank is not None),
+        "eps": formats.eps(record.suite.eps),
+        "sections": [section(measurement) for measurement in record.measurements.values()],
+        "commands": commands(record),
+        "training": pairs(entrant.training),
+        "unsound": wrong.get(f"{path.removesuffix('.html')}.json", {}),
+    }
+
+
+def _templates() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(bundle.TEMPLATES),
+        autoescape=True,  # for every template, whatever its name
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        finalize=_printable,
+    )
+    environment.globals |= {
+        "mark": Markup(MARK),
+        "style": Markup((bundle.TEMPLATES / "style.css").read_text(encoding="utf-8")),
+        "formats": formats,
+        "record_path": _path,
+        "scale_ends": _scale_ends,
+        "script": Markup(""),
+        "script_digest": "",
+    }
+    environment.filters |= {
+        "cut": formats.cut,
+        "link": formats.safe_link,
+        "searchable": _searchable,
+        "breakable": _breakable,
+    }
+    return environment
+
+
+def _scale_ends(scale: Scale) -> tuple[str, str]:
+    return f"{100 * scale.low:.0f}", f"{100 * scale.high:.0f}"
+
+
+def _printable(value: Any) -> Any:
+    """Control characters and halves of surrogate pairs, which HTML cannot hold, become U+FFFD."""
+    if isinstance(value, str) and not isinstance(value, Markup):
+        return re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", value)
+    return value
+
+
+def _breakable(name: str) -> Markup:
+    """A name that may break where its words meet: after '_', and between small letters, digits and capitals."""
+    words = re.split(r"(?<=_)|(?<=[a-z0-9])(?=[A-Z])|(?<=[0-9])(?=[a-z])", str(_printable(name)))
+    return Markup("<wbr>").join(words)
+
+
+def _searchable(text: str) -> str:
+    """A text for the table's search, which reads it as HTML: without what could make an element or an entity."""
+    return " ".join(re.sub(r"[&<>]", " ", text).split())

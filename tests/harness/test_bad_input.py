@@ -1,0 +1,176 @@
+"""Bad input: one clear line, exit status 2, no traceback, and the entrants that are well are judged all the same."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+
+from harness.suites import SUITES
+from zoo.architectures import build
+
+RUN = ("run", "--suite", "digits", "--entrants", "standard", "--measures", "standard", "--limit", "20")
+
+
+def replaced(**options: str) -> list[str]:
+    """The good command above with some options changed."""
+    arguments = list(RUN)
+    for name, value in options.items():
+        flag = f"--{name.replace('_', '-')}"
+        if flag in arguments:
+            arguments[arguments.index(flag) + 1] = value
+        else:
+            arguments += [flag, value]
+    return arguments
+
+
+def refused(result, *parts: str) -> None:
+    assert result.returncode == 2, result.stderr
+    lines = [line for line in result.stderr.splitlines() if "error:" in line]
+    assert len(lines) == 1, result.stderr
+    assert "Traceback" not in result.stderr
+    for part in ("expected", "got", *parts):
+        assert part in lines[0], lines[0]
+
+
+@pytest.mark.parametrize(
+    ("options", "parts"),
+    [
+        ({"suite": "digit"}, ["did you mean digits"]),
+        ({"entrants": "standrad"}, ["did you mean standard"]),
+        ({"entrants": "robustbench:Standard"}, ["digits"]),
+        ({"measures": "autoatack"}, ["did you mean autoattack"]),
+        ({"limit": "0"}, ["--limit of at least 1", "got 0"]),
+        ({"limit": "-3"}, ["--limit of at least 1"]),
+        ({"workers": "0"}, ["--workers of at least 1"]),
+        ({"shard_size": "0"}, ["--shard-size of at least 1"]),
+        ({"device": "tpu"}, ["--device auto, cpu, cuda"]),
+        ({"suite": "cifar10", "entrants": "python:zoo.pyautoattack:resnet18"}, ["data", "put it there"]),
+        ({"suite": "svhn", "entrants": "checkpoint:nowhere.pt@resnet-18"}, ["nowhere.pt"]),
+    ],
+)
+def test_a_wrong_word_is_one_line(harness_here, tmp_path: Path, options: dict[str, str], parts: list[str]) -> None:
+    refused(harness_here(*replaced(**options, out=str(tmp_path / "out"))), *parts)
+
+
+def test_a_wrong_suite_file_is_one_line(harness_here, tmp_path: Path) -> None:
+    suite = tmp_path / "mine.toml"
+    suite.write_text('base = "digits"\nname = "mine"\nepsilon = 0.1\n')
+    refused(harness_here(*replaced(suite=str(suite))), "'epsilon'", "did you mean")
+    suite.write_text('base = "digits"\nname = "mine"\neps = -0.1\n')
+    refused(harness_here(*replaced(suite=str(suite))), "eps >= 0")
+
+
+@pytest.mark.parametrize("out", ["/proc/nowhere", "a-file"])
+def test_an_out_that_cannot_be_written_is_one_line(harness_here, tmp_path: Path, out: str) -> None:
+    (tmp_path / "a-file").write_text("here already")
+    refused(harness_here(*replaced(out=out if out.startswith("/") else str(tmp_path / out))), "--out", "name another")
+
+
+def test_an_option_that_does_not_exist_is_one_line(harness_here) -> None:
+    result = harness_here(*RUN, "--speed", "fast")
+    assert result.returncode == 2
+    assert len(result.stderr.strip().splitlines()) == 1, result.stderr
+
+
+class Code:
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.system, (f"touch {self.marker}",)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    """Checkpoints and callables with one thing wrong each."""
+    place = tmp_path / "entrants"
+    place.mkdir()
+    (place / "page.pt").write_text("<!DOCTYPE html><html><title>Google Drive - Quota exceeded</title></html>")
+    torch.save(build("resnet-18", 10, (3, 32, 32)).state_dict(), place / "other.pt")
+    with (place / "code.pt").open("wb") as stream:
+        pickle.dump({"state_dict": Code(tmp_path / "ran")}, stream)
+    torch.save({"state_dict": Code(tmp_path / "ran")}, place / "code-in-zip.pt")
+    (place / "mine.py").write_text(
+        "import os\n"
+        "from torch import nn\n"
+        "from zoo.architectures import build\n"
+        "class Poisoned(nn.Module):\n"
+        "    def forward(self, x):\n"
+        "        return x.flatten(1)[:, :10] * float('nan')\n"
+        "class Flat(nn.Module):\n"
+        "    def forward(self, x):\n"
+        "        return x.flatten(1)\n"
+        "class Exploding(nn.Module):\n"
+        "    def forward(self, x):\n"
+        "        if len(x) > 2: raise OSError('the disk is on fire')\n"
+        "        return x.flatten(1)[:, :10]\n"
+        "class Dying(nn.Module):\n"
+        "    def forward(self, x):\n"
+        "        if len(x) > 2: os._exit(7)\n"
+        "        return x.flatten(1)[:, :10]\n"
+        "def nan(): return Poisoned()\n"
+        "def flat(): return Flat()\n"
+        "def exploding(): return Exploding()\n"
+        "def dying(): return Dying()\n"
+        "def colour(): return build('resnet-18', 10, (3, 32, 32))\n"
+    )
+    return place
+
+
+BAD = {
+    "checkpoint:page.pt@digits-cnn": ["page:", "web page"],
+    "checkpoint:other.pt@digits-cnn": ["other:", "digits-cnn"],
+    "checkpoint:code.pt@digits-cnn": ["code:", "--allow-pickle"],
+    "checkpoint:code-in-zip.pt@digits-cnn": ["code-in-zip:", "--allow-pickle"],
+    "checkpoint:absent.pt@digits-cnn": ["absent:", "no file"],
+    "python:mine:nan": ["mine.nan:", "finite logits", "NaN"],
+    "python:mine:flat": ["mine.flat:", "(2, 10)", "(2, 64)"],
+    "python:mine:colour": ["mine.colour:", "(1, 8, 8)"],
+    "python:mine:absent": ["mine.absent:", "absent"],
+    "python:not_there:absent": ["not_there.absent:", "not_there"],
+}
+
+
+def test_bad_entrants_are_one_line_each_and_do_not_stop_the_others(harness, files: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    result = harness(*replaced(entrants=",".join([*BAD, "standard"]), out=str(out)), cwd=files)
+    assert result.returncode == 2, result.stderr
+    assert "Traceback" not in result.stderr
+    lines = [line for line in result.stderr.splitlines() if "error:" in line]
+    assert len(lines) == len(BAD), result.stderr
+    for parts in BAD.values():
+        (line,) = [line for line in lines if f"error: {parts[0]}" in line]
+        assert all(part in line for part in ("expected", "got", *parts)), line
+    assert not (tmp_path / "ran").exists(), "code from a pickle was run"
+    assert [path.stem for path in (out / "results").rglob("*.json")] == ["standard"]
+
+
+def test_an_entrant_that_crashes_is_a_failed_task_and_named(harness, files: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    result = harness(*replaced(entrants="python:mine:exploding,python:mine:dying,standard", out=str(out)), cwd=files)
+    assert result.returncode == 1
+    lines = [line for line in result.stderr.splitlines() if "error:" in line]
+    assert len(lines) == 2
+    assert any("mine.exploding" in line and "the disk is on fire" in line for line in lines)
+    assert any("mine.dying" in line and "status 7" in line for line in lines)
+    assert "Traceback" not in result.stderr
+    assert [path.stem for path in (out / "results").rglob("*.json")] == ["standard"]
+
+
+def test_images_outside_the_unit_range_are_one_line(harness_here, tmp_path: Path) -> None:
+    import numpy as np
+
+    (tmp_path / "data" / "loud").mkdir(parents=True)
+    np.savez(tmp_path / "data" / "loud" / "test.npz", image=np.full((4, 8, 8, 1), 16.0), label=np.arange(4))
+    result = harness_here(*replaced(data_dir=str(tmp_path / "data"), dataset="loud", out=str(tmp_path / "out")))
+    refused(result, "images in [0,1]", "16")
+
+
+def test_every_suite_has_a_name_for_each_measure_that_exists() -> None:
+    from harness.measures import MEASURES
+
+    assert all(set(suite.measures) <= set(MEASURES) for suite in SUITES.values())

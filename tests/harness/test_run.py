@@ -1,0 +1,225 @@
+"""The main job in real processes: killed and resumed, one worker and two, limits, partial records, no work twice."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from pyautoattack import AutoAttack
+
+from harness.datasets import digits
+from harness.measures.measure import Precise
+from harness.store import Store
+from harness.suites import SUITES
+from leaderboards.records import Record, read_arrays, read_record, record_files
+from zoo.checkpoints import own_entrants
+
+SHIPPED = ("standard", "sat", "trades", "weat-nat", "weat-adv")
+
+
+def records(out: Path) -> dict[str, Record]:
+    return {record.entrant.name: record for record in map(read_record, record_files(out / "results"))}
+
+
+def findings(out: Path) -> dict[str, object]:
+    return {name: record.findings() for name, record in records(out).items()}
+
+
+def shard_files(out: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in (out / "shards").rglob("*.safetensors")}
+
+
+JOB = ("run", "--suite", "digits", "--entrants", "standard,sat", "--limit", "40", "--shard-size", "20")
+
+
+def test_a_killed_run_resumes_and_equals_an_uninterrupted_one_on_another_number_of_workers(
+    harness,
+    start,
+    tmp_path: Path,
+) -> None:
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    done = harness(*JOB, "--out", str(whole), "--workers", "1")
+    assert done.returncode == 0, done.stderr
+
+    process = start(*JOB, "--out", str(broken), "--workers", "2")
+    while len(shard_files(broken)) < 6:
+        assert process.poll() is None, "the run ended before it could be killed"
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    time.sleep(2)  # its workers notice within a second
+    before = shard_files(broken)
+    assert 6 <= len(before) < len(shard_files(whole))
+    assert not (broken / "results").exists()
+
+    resumed = harness(*JOB, "--out", str(broken), "--workers", "2")
+    assert resumed.returncode == 0, resumed.stderr
+    after = shard_files(broken)
+    assert {path: after[path] for path in before} == before, "a finished shard was measured again"
+    assert f"{len(after) - len(before)} of {len(after)} shards" in resumed.stderr
+    assert findings(broken) == findings(whole)
+    assert set(after) == {broken / path.relative_to(whole) for path in shard_files(whole)}
+
+
+def test_the_same_command_again_does_nothing(harness, tmp_path: Path) -> None:
+    job = (
+        "run",
+        "--suite",
+        "digits",
+        "--entrants",
+        "standard",
+        "--measures",
+        "standard,energies",
+        "--out",
+        str(tmp_path / "out"),
+    )
+    first = harness(*job)
+    assert first.returncode == 0, first.stderr
+    everything = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    second = harness(*job)
+    assert second.returncode == 0
+    assert "0 of 4 shards" in second.stderr
+    assert second.stdout == first.stdout
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*") if path.is_file()} == everything
+    assert Path(second.stdout.splitlines()[-1]).is_file()
+
+
+def test_a_damaged_shard_is_measured_again_and_only_that_one(harness, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    job = ("run", "--suite", "digits", "--entrants", "standard", "--measures", "standard", "--out", str(out))
+    harness(*job)
+    before = findings(out)
+    victim = sorted(shard_files(out))[0]
+    content = bytearray(victim.read_bytes())
+    content[-1] ^= 1
+    victim.write_bytes(content)
+    result = harness(*job)
+    assert "1 of 2 shards" in result.stderr
+    assert findings(out) == before
+
+
+def test_a_limited_run_is_partial_and_kept_apart(harness, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    job = ("run", "--suite", "digits", "--entrants", "standard", "--measures", "standard", "--out", str(out))
+    harness(*job)
+    harness(*job, "--limit", "30")
+    paths = [str(path.relative_to(out / "results")) for path in record_files(out / "results")]
+    assert paths == ["digits/partial-30/standard.json", "digits/standard.json"]
+    partial = read_record(out / "results" / paths[0])
+    assert (partial.limit, partial.measurements["standard"].n, partial.suite.examples) == (30, 30, 200)
+    whole = harness(*job, "--limit", "200")
+    assert "0 of 2 shards" in whole.stderr, "a limit that covers the suite is the whole suite"
+
+
+def test_another_measure_joins_the_record_that_is_there(harness, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    job = ("run", "--suite", "digits", "--entrants", "standard", "--out", str(out), "--measures")
+    harness(*job, "energies")
+    harness(*job, "standard")
+    assert list(records(out)["standard"].measurements) == ["energies", "standard"]
+
+
+def test_a_dry_run_measures_nothing_and_counts_the_passes(harness, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    job = ("run", "--suite", "digits", "--entrants", "standard", "--measures", "standard,energies", "--out", str(out))
+    result = harness(*job, "--dry-run")
+    assert result.returncode == 0, result.stderr
+    assert not list(out.rglob("*.safetensors"))
+    assert "Estimated time" in result.stdout
+    table = [line.split() for line in result.stdout.splitlines() if "standard" in line]
+    assert any("200" in row for row in table)  # 200 forward passes for standard accuracy
+    assert any("4,400" in row and "4,000" in row for row in table)  # 20 steps, natural and final logits
+
+
+@pytest.fixture(scope="module")
+def by_hand() -> dict[str, torch.nn.Module]:
+    entrants = own_entrants(SUITES["digits"].domain)
+    return {entrant.card.name: entrant.load() for entrant in entrants}
+
+
+def direct_flags(model: torch.nn.Module, ranges: list[tuple[int, int]]) -> list[bool]:
+    """pyautoattack called directly, a shard at a time, with the seed of the measure."""
+    flags: list[bool] = []
+    images, threads = digits("test"), torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        for start, stop in ranges:
+            shard = images.examples(start, stop)
+            attack = AutoAttack(Precise(model, "fp32"), norm="Linf", eps=0.15, seed=0, version="standard")
+            x_adv, _ = attack.run_standard_evaluation(shard.x, shard.y, batch_size=250)
+            flags += (model(x_adv).argmax(1) == shard.y).tolist()
+    finally:
+        torch.set_num_threads(threads)
+    return flags
+
+
+@pytest.mark.parametrize(
+    ("limit", "size"),
+    [("20", "20"), pytest.param("200", "100", marks=pytest.mark.slow)],
+    ids=["20 examples", "the suite"],
+)
+def test_flags_of_every_shipped_entrant_equal_pyautoattack_called_directly(
+    harness,
+    tmp_path: Path,
+    by_hand: dict[str, torch.nn.Module],
+    limit: str,
+    size: str,
+) -> None:
+    out = tmp_path / "out"
+    job = ("run", "--suite", "digits", "--measures", "autoattack", "--limit", limit, "--shard-size", size)
+    result = harness(*job, "--out", str(out))
+    assert result.returncode == 0, result.stderr
+    found = records(out)
+    assert set(found) == set(by_hand) == set(SHIPPED)
+    ranges = [(start, start + int(size)) for start in range(0, int(limit), int(size))]
+    for name, model in by_hand.items():
+        arrays = found[name].measurements["autoattack"].arrays
+        assert arrays is not None
+        stage = read_arrays(out / "arrays", arrays)["stage"]
+        assert (stage == 4).tolist() == direct_flags(model, ranges), name
+
+
+def test_the_images_that_broke_examples_are_kept_in_the_shards(harness, tmp_path: Path, by_hand) -> None:
+    out = tmp_path / "out"
+    job = (
+        "run",
+        "--suite",
+        "digits",
+        "--entrants",
+        "standard",
+        "--measures",
+        "autoattack",
+        "--limit",
+        "20",
+        "--out",
+        str(out),
+    )
+    assert harness(*job).returncode == 0
+    (path,) = shard_files(out)
+    shard = Store(out / "shards").read(path.stem)
+    assert shard is not None
+    x_adv, stage = torch.from_numpy(shard.arrays["x_adv"]), shard.arrays["stage"]
+    examples = digits("test").examples(0, 20)
+    fooled = (by_hand["standard"](x_adv).argmax(1) != examples.y).numpy()
+    assert fooled.tolist() == (stage < 4).tolist()
+    untouched = np.isin(stage, [-1, 4])
+    assert torch.equal(x_adv[untouched], examples.x[untouched])
+    assert (x_adv - examples.x).abs().max() <= 0.15 + 1e-6
+
+
+def test_suites_and_measures_and_entrants_are_listed_for_people_and_machines(harness) -> None:
+    for what in (("suites",), ("measures",), ("entrants", "--suite", "cifar10")):
+        people, machine = harness("list", *what), harness("list", *what, "--json")
+        assert people.returncode == machine.returncode == 0, people.stderr + machine.stderr
+        rows = json.loads(machine.stdout)
+        assert rows
+        assert all(row["name"].split("_")[0][:12] in people.stdout.replace("\n", "") for row in rows)
+    names = {row["name"]: row for row in rows}
+    assert len(names) == 76
+    carmon = names["Carmon2019Unlabeled"]
+    assert (carmon["published_autoattack_accuracy"], carmon["files_here"]) == (pytest.approx(0.5953), False)

@@ -1,0 +1,135 @@
+"""Records made by hand, for the tests of boards and pages."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from leaderboards.records import (
+    EntrantInfo,
+    Flag,
+    Measurement,
+    Provenance,
+    Record,
+    SuiteInfo,
+    Value,
+    write_arrays,
+    write_record,
+)
+
+PROVENANCE = Provenance(
+    device="cuda",
+    device_name="NVIDIA H200",
+    precision="fp32",
+    threads=16,
+    commit="0123456789abcdef0123456789abcdef01234567",
+    dirty=False,
+    versions={"python": "3.11.9", "torch": "2.15.0", "pyautoattack": "0.2.0"},
+    measured_at="2026-11-20T21:34:00+00:00",
+)
+
+
+def share(fraction: float, n: int) -> Value:
+    """A share of n examples with its Wilson interval."""
+    z = 1.959963984540054
+    centre = (fraction + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(fraction * (1 - fraction) / n + z * z / (4 * n * n))
+    return Value(value=fraction, low=centre - half, high=centre + half, level=0.95, method="wilson", n=n)
+
+
+def make_record(
+    name: str = "Small",
+    *,
+    suite: dict[str, Any] | None = None,
+    entrant: dict[str, Any] | None = None,
+    provenance: dict[str, Any] | None = None,
+    standard: float | None = 0.95,
+    robust: float | None = 0.5,
+    energies: float | None = None,
+    limit: int | None = None,
+    n: int | None = None,
+    flags: tuple[Flag, ...] = (),
+    version: int = 1,
+    arrays: Path | None = None,
+) -> Record:
+    """A record of accuracies; `energies` is the mean of E(x). `arrays` is where its per-sample array is written."""
+    info = SuiteInfo(
+        **{
+            "name": "digits",
+            "version": 1,
+            "dataset": "digits",
+            "split": "test",
+            "fingerprint": "f" * 64,
+            "examples": 360,
+            "norm": "Linf",
+            "eps": 0.1,
+            **(suite or {}),
+        }
+    )
+    n = n or limit or info.examples
+    made = PROVENANCE.model_copy(update=provenance or {})
+    measurements: dict[str, Measurement] = {}
+
+    def add(measure: str, values: dict[str, Value], seconds: float, **more: Any) -> None:
+        measurements[measure] = Measurement(
+            measure=measure,
+            version=version,
+            n=n,
+            seed=0,
+            settings={"batch_size": 256},
+            **dict(values=values, seconds=seconds, provenance=made, **more),
+        )
+
+    if standard is not None:
+        add("standard", {"standard_accuracy": share(standard, n)}, 2.5)
+    if robust is not None:
+        stages = {"apgd-ce": 0.03, "apgd-t": 0.002, "fab-t": 0.001, "square": 0.0}
+        values = {
+            "autoattack_accuracy": share(robust, n),
+            **{f"accuracy_after.{stage}": share(min(1, robust + more), n) for stage, more in stages.items()},
+        }
+        kept = write_arrays(arrays, {"correct": np.arange(n) < robust * n}) if arrays else None
+        add("autoattack", values, 5400.0, flags=flags, arrays=kept)
+    if energies is not None:
+        mean = {
+            "marginal_energy.mean": energies,
+            "marginal_energy.sd": abs(energies) / 4,
+            "delta_marginal_energy.mean": energies / 100,
+            "delta_marginal_energy_normalised.mean": 0.137,
+        }
+        values = {"pgd_accuracy": share(min(1, (robust or 0) + 0.04), n)}
+        add("energies", values | {key: Value(value=value, n=n) for key, value in mean.items()}, 95.0)
+    card = {
+        "name": name,
+        "spec": name,
+        "source": "zoo",
+        "architecture": "CNN",
+        "parameters": 31_402,
+        "weights_sha256": "a" * 64,
+    }
+    return Record(
+        suite=info, entrant=EntrantInfo(**{**card, **(entrant or {})}), limit=limit, measurements=measurements
+    )
+
+
+@pytest.fixture
+def record_of() -> Callable[..., Record]:
+    """Makes a record: see make_record."""
+    return make_record
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Callable[..., Path]:
+    """Makes records, writes them under `results`, and gives that folder."""
+
+    def write(*records: Record) -> Path:
+        for record in records:
+            write_record(tmp_path / "results", record)
+        return tmp_path / "results"
+
+    return write

@@ -1,0 +1,548 @@
+"""What stands on the pages, and what can never stand there."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import itertools
+import json
+import os
+import re
+import shlex
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from leaderboards import bundle
+from leaderboards.board import Published
+from leaderboards.details import commands
+from leaderboards.pages import Rendered, SuitePage, render
+from leaderboards.records import Flag, Record, record_path
+from leaderboards.site import MARK
+
+RecordOf = Callable[..., Record]
+Written = Callable[..., Path]
+
+DIGITS = SuitePage("digits", "Digits", "Small images.", "digits", "Linf", "0.1")
+VOID = {"meta", "link", "br", "wbr", "input", "rect"}
+
+
+@dataclass
+class Node:
+    tag: str
+    attrs: dict[str, str]
+    parts: list[Node | str] = field(default_factory=list)
+
+    def all(self, tag: str = "", **attrs: str) -> Iterator[Node]:
+        for part in self.parts:
+            if isinstance(part, Node):
+                if tag in ("", part.tag) and all(value in part.attrs.get(k, "").split() for k, value in attrs.items()):
+                    yield part
+                yield from part.all(tag, **attrs)
+
+    def one(self, tag: str = "", **attrs: str) -> Node:
+        found = list(self.all(tag, **attrs))
+        assert len(found) == 1, (tag, attrs, len(found))
+        return found[0]
+
+    @property
+    def text(self) -> str:
+        return " ".join("".join(part if isinstance(part, str) else part.text for part in self.parts).split())
+
+
+class Tree(HTMLParser):
+    """A strict reader: what is opened is closed, in order."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.root = Node("", {})
+        self.open = [self.root]
+        self.feed(page)
+        self.close()
+        assert self.open == [self.root], f"<{self.open[-1].tag}> is not closed"
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert len(dict(attrs)) == len(attrs), f"<{tag}> has an attribute twice"
+        node = Node(tag, {name: value or "" for name, value in attrs})
+        self.open[-1].parts.append(node)
+        if tag not in VOID:
+            self.open.append(node)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.open[-1].parts.append(Node(tag, {name: value or "" for name, value in attrs}))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open[-1].tag == tag, f"<{self.open[-1].tag}> is closed by </{tag}>"
+        self.open.pop()
+
+    def handle_data(self, data: str) -> None:
+        self.open[-1].parts.append(data)
+
+
+def read(path: Path) -> Node:
+    return Tree(path.read_text(encoding="utf-8")).root
+
+
+def cells(page: Node, table: str, column: str) -> dict[str, Node]:
+    """The cells of one column by the entrant of their row; the column by its accessible name."""
+    found = page.one("table", id=table)
+    place = int(next(th.attrs["data-place"] for th in found.all("th") if th.attrs.get("aria-label") == column))
+    rows = [[part for part in tr.parts if isinstance(part, Node)] for tr in found.one("tbody").all("tr")]
+    return {row[1 if table != "partial" else 0].one(**{"class": "name"}).text: row[place] for row in rows}
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    return tmp_path / "site"
+
+
+def published(count: int) -> tuple[Published, ...]:
+    return tuple(
+        Published(
+            name=f"Author{i}2023Title_WRN-28-{i}",
+            standard_accuracy=0.9,
+            autoattack_accuracy=round(0.7 - i / 1000, 4),
+            best_known_accuracy=0.5 if i == 7 else None,
+            architecture="WideResNet-28-10",
+            authors=f"Author {i}, Another",
+            venue="ICML 2023",
+            title=f"Title {i}",
+            link=f"https://example.org/{i}",
+            additional_data=bool(i % 2),
+        )
+        for i in range(count)
+    )
+
+
+def test_a_suite_without_records_shows_every_published_row(tmp_path: Path, site: Path) -> None:
+    suite = SuitePage("cifar10", "CIFAR-10", "", "CIFAR-10", "Linf", "8/255", published(99))
+    assert render(tmp_path / "nothing", site, [suite]).problems == ()
+    page = read(site / "cifar10" / "index.html")
+    assert len(list(page.one("table", id="board").one("tbody").all("tr"))) == 99
+    assert "Nothing has been measured on this suite yet" in page.one("main").text
+    ranks = cells(page, "board", "Rank")
+    assert ranks["Author02023Title_WRN-28-0"].text == "1"
+    assert ranks["Author72023Title_WRN-28-7"].text == "99"  # by what is best known
+    paper = next(a for a in page.all("a") if a.attrs["href"] == "https://example.org/3")
+    assert paper.text == "Author 3 et al., ICML 2023"
+    assert {cell.text for cell in cells(page, "board", "Ranked by").values()} == {"published", "published, best known"}
+    assert "Robust accuracy, %: Measured" not in {th.attrs.get("aria-label") for th in page.all("th")}
+
+
+def test_the_board_says_what_is_measured(record_of: RecordOf, written: Written, site: Path) -> None:
+    render(written(record_of("A")), site, [DIGITS])
+    lead = read(site / "digits" / "index.html").one("p", **{"class": "lead"}).text
+    assert "360 test images of digits" in lead
+    assert "L∞, ε = 0.1" in lead
+
+
+def test_measured_numbers_stand_beside_published_ones(record_of: RecordOf, written: Written, site: Path) -> None:
+    info = {"name": "cifar10", "dataset": "CIFAR-10", "examples": 10_000, "eps": 8 / 255}
+    name = "Author02023Title_WRN-28-0"
+    results = written(record_of(name, suite=info, robust=0.6911, energies=-4.2, entrant={"source": "robustbench"}))
+    suite = SuitePage("cifar10", "CIFAR-10", "", "CIFAR-10", "Linf", "8/255", published(3))
+    render(results, site, [suite])
+    page = read(site / "cifar10" / "index.html")
+    group = "Robust accuracy, %: "
+    measured = cells(page, "board", f"{group}Measured")
+    assert measured[name].one("span", **{"class": "value"}).text == "69.11"
+    assert measured[name].one("span", **{"class": "ends"}).text == "68.20–70.01"
+    assert float(measured[name].attrs["data-order"]) == 0.6911
+    assert measured["Author12023Title_WRN-28-1"].text == measured["Author12023Title_WRN-28-1"].attrs["data-order"] == ""
+    assert cells(page, "board", f"{group}Published")[name].text == "70.00"
+    assert cells(page, "board", f"{group}Difference")[name].text == "−0.89"
+    assert cells(page, "board", "Energy: Mean E(x)")[name].text == "−4.200"
+    assert "8/255" in page.one("p", **{"class": "lead"}).text
+
+
+def test_overlapping_intervals_overlap_on_the_page(record_of: RecordOf, written: Written, site: Path) -> None:
+    robust = {"a": 0.80, "b": 0.78, "c": 0.30}
+    render(written(*(record_of(name, robust=value) for name, value in robust.items())), site, [DIGITS])
+    drawn = {}
+    for name, cell in cells(read(site / "digits" / "index.html"), "board", "Robust accuracy, %: Measured").items():
+        rect = cell.one("rect", **{"class": "interval"}).attrs
+        drawn[name] = float(rect["x"]), float(rect["x"]) + float(rect["width"])
+        assert 0 <= drawn[name][0] < drawn[name][1] <= 100
+    assert drawn["b"][1] > drawn["a"][0] > drawn["c"][1]
+
+
+def test_every_cell_of_a_table_can_be_sorted_and_every_table_is_whole(
+    record_of: RecordOf, written: Written, site: Path
+) -> None:
+    results = written(record_of("A", energies=-1.0), record_of("B", robust=None), record_of("P", limit=4))
+    render(results, site, [DIGITS])
+    page = read(site / "digits" / "index.html")
+    tables = list(page.all("table", **{"class": "sortable"}))
+    assert [table.attrs["id"] for table in tables] == ["board", "stages", "partial"]
+    for table in tables:
+        heads = sorted(int(th.attrs["data-place"]) for th in table.all("th") if "data-place" in th.attrs)
+        assert heads == list(range(len(heads)))
+        kinds = {th.attrs["data-place"]: th.attrs["data-as"] for th in table.all("th") if "data-place" in th.attrs}
+        for tr in table.one("tbody").all("tr"):
+            row = [part for part in tr.parts if isinstance(part, Node)]
+            assert len(row) == len(heads)
+            for place, cell in enumerate(row):
+                order = cell.attrs["data-order"]
+                assert "data-search" in cell.attrs
+                if kinds[str(place)] == "number" and order:
+                    float(order)
+
+
+def test_tables_are_said_aloud(record_of: RecordOf, written: Written, site: Path) -> None:
+    for path in render(written(record_of("A"), record_of("P", limit=4)), site, [DIGITS]).written:
+        page = read(path)
+        assert page.one("html").attrs["lang"] == "en"
+        assert len(list(page.all("h1"))) == len(list(page.all("main"))) == len(list(page.all("title"))) == 1
+        ids = [node.attrs["id"] for node in page.all() if "id" in node.attrs]
+        assert len(set(ids)) == len(ids)
+        levels = [int(node.tag[1]) for node in page.all() if re.fullmatch(r"h[1-6]", node.tag)]
+        assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
+        for table in page.all("table"):
+            assert table.one("caption").text
+            assert all(th.attrs["scope"] in ("col", "colgroup", "row") for th in table.all("th"))
+            assert all(len(list(tr.all("th", scope="row"))) == 1 for tr in table.one("tbody").all("tr"))
+        for node in page.all():
+            for reference in (*node.attrs.get("aria-labelledby", "").split(), node.attrs.get("for")):
+                assert reference is None or reference in ids
+        assert all(box.attrs.get("tabindex") == "0" for box in page.all("div", **{"class": "box"}))
+
+
+def test_the_index_tells_of_every_suite(record_of: RecordOf, written: Written, site: Path) -> None:
+    late = {"measured_at": "2027-02-03T04:05:06+00:00"}
+    results = written(record_of("A", robust=0.4), record_of("B", robust=0.6, provenance=late), record_of("P", limit=9))
+    empty = SuitePage("cifar10", "CIFAR-10", "", "CIFAR-10", "Linf", "8/255", published(2))
+    render(results, site, [empty, DIGITS])
+    page = read(site / "index.html")
+    first, second = page.all("li", **{"class": "suite"})
+    assert "0 measured, 2 published only" in first.text
+    assert "70.00 %" in first.text
+    assert "none yet" in first.text
+    assert "2 measured, 1 partial run" in second.text
+    assert "60.0 %" in second.text
+    assert "B" in second.text
+    assert "2027-02-03" in second.text
+
+
+def test_an_entrants_page_holds_all_that_was_measured(record_of: RecordOf, written: Written, site: Path) -> None:
+    flag = Flag(code="zero-gradients", message="zero gradients on 3 examples")
+    card = {"licence": "MIT", "training": {"recipe": "trades", "epochs": 60}, "title": "A Title", "venue": "ICML 2023"}
+    record = record_of("A", energies=-4.25, flags=(flag,), entrant=card, arrays=site.parent / "arrays")
+    render(written(record), site, [DIGITS])
+    text = read(site / "digits" / "A.html").one("main").text
+    for measurement in record.measurements.values():
+        assert f"version 1, {measurement.n} examples" in text
+    for words in (
+        *(
+            "AutoAttack accuracy",
+            "Accuracy after APGD-CE",
+            "Accuracy after Square",
+            "PGD accuracy",
+            "E(x), mean",
+            "−4.250",
+        ),
+        *("95 %, wilson", "batch_size256", "seed0", "cuda, NVIDIA H200", "fp32", "2026-11-20T21:34:00+00:00"),
+        *("0123456789abcdef0123456789abcdef01234567", "torch 2.15.0", "a" * 64, "Training: recipe", "trades", "MIT"),
+        *("Zero gradients. zero gradients on 3 examples", "90.0 min", "1 of 1", "31,402", "A Title", "correct in"),
+    ):
+        assert words in text, words
+
+
+def test_the_command_measures_the_same_again(record_of: RecordOf) -> None:
+    assert commands(record_of("A", energies=-1.0, entrant={"spec": "./my runs/a.safetensors"}, limit=64)) == (
+        "harness run --suite digits --entrants './my runs/a.safetensors' --measures standard,autoattack,energies"
+        " --limit 64 --device cuda --precision fp32",
+    )
+
+
+def test_a_command_of_a_hostile_entrant_is_one_word(record_of: RecordOf) -> None:
+    spec = "x; rm -rf ~ $(id) `id` 'quoted'"
+    (command,) = commands(record_of("A", entrant={"spec": spec}))
+    assert shlex.split(command)[5] == spec
+
+
+@pytest.mark.parametrize("spec", ["a\nrm -rf ~", "a\u202eb", "a\x1b[2J"])
+def test_no_command_holds_what_cannot_be_seen(record_of: RecordOf, spec: str) -> None:
+    assert commands(record_of("A", entrant={"spec": spec})) == ()
+
+
+HOSTILE = "\"'><script>alert(1)</script><img src=x onerror=alert(1)>&lt;b&gt;{{ 7*7 }}\u202eשלום</bdi></td>"
+
+
+def hostile(record_of: RecordOf, **more: object) -> Record:
+    card = dict.fromkeys(("spec", "architecture", "title", "authors", "venue", "licence", "weights_sha256"), HOSTILE)
+    card |= {"link": "javascript:alert(1)", "training": {HOSTILE: HOSTILE}}
+    flag = Flag(code=HOSTILE, message=HOSTILE)
+    made = {"device": HOSTILE, "device_name": HOSTILE, "precision": HOSTILE, "commit": HOSTILE, "measured_at": HOSTILE}
+    return record_of(HOSTILE, entrant=card, flags=(flag,), provenance=made, energies=-1.0, **more)
+
+
+def test_texts_from_a_card_are_never_markup(record_of: RecordOf, written: Written, site: Path) -> None:
+    results = written(
+        hostile(record_of),
+        hostile(record_of, limit=3),
+        hostile(record_of, suite={"name": HOSTILE, "dataset": HOSTILE, "split": HOSTILE, "norm": HOSTILE}),
+    )
+    (results / "digits" / "b<b>&.json").write_text("{")
+    row = Published(HOSTILE, 0.5, 0.5, 0.5, HOSTILE, HOSTILE, HOSTILE, HOSTILE, "data:text/html,x", None, True)
+    suite = SuitePage("digits", HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE, (row,))
+    rendered = render(results, site, [suite])
+    assert len(rendered.written) == 6
+    for path in rendered.written:
+        assert path.resolve().is_relative_to(site.resolve())
+        page = read(path)
+        assert not list(page.all("img"))
+        assert not list(page.all("b"))
+        assert all(script.attrs == {"type": "module"} for script in page.all("script"))
+        assert not [name for node in page.all() for name in node.attrs if name.startswith("on")]
+        assert "49" not in page.one("main").text.replace("0.49", "")
+        hrefs = [a.attrs["href"] for a in page.all("a")]
+        assert all(not urlsplit(href).scheme for href in hrefs)
+        for node in page.all():
+            if any(isinstance(part, str) and "שלום" in part for part in node.parts):
+                assert node.tag in ("bdi", "title", "code"), node.tag
+
+
+def test_long_texts_are_cut_on_the_board_and_whole_on_the_entrants_page(
+    record_of: RecordOf, written: Written, site: Path
+) -> None:
+    name = "word " * 200
+    flag = Flag(code="x", message="long " * 500)
+    render(written(record_of(name, flags=(flag,), entrant={"title": name, "architecture": name})), site, [DIGITS])
+    page = read(site / "digits" / "index.html")
+    assert len(page.one("table", id="board").one("tbody").text) < 800
+    (own,) = (a.attrs["href"] for a in page.one("table", id="board").all("a", **{"class": "name"}))
+    text = read(site / "digits" / own).one("main").text
+    assert name.strip() in text
+    assert flag.message.strip() in text
+
+
+def test_characters_that_html_cannot_hold_become_replacement_characters(
+    record_of: RecordOf, written: Written, site: Path
+) -> None:
+    suite = SuitePage("digits", "a\0b\ud800c", "", "digits", "Linf", "0.1")
+    render(written(record_of("A\0B")), site, [suite])
+    assert read(site / "digits" / "index.html").one("h1").text == "a\ufffdb\ufffdc"
+
+
+def test_pages_load_nothing_and_lead_to_pages_that_exist(record_of: RecordOf, written: Written, site: Path) -> None:
+    suite = SuitePage("digits", "Digits", "", "digits", "Linf", "0.1", published(2))
+    other = record_of("old", suite={"version": 0})
+    for path in render(written(record_of("A"), record_of("P", limit=4), other), site, [suite]).written:
+        page = read(path)
+        assert not [
+            node for node in page.all() if {"src", "srcset", "action", "background", "poster"} & set(node.attrs)
+        ]
+        assert [link.attrs for link in page.all("link")] == [{"rel": "icon", "href": "data:,"}]
+        assert not re.search(r"url\(|@import|@font-face", page.one("style").text)
+        for anchor in page.all("a"):
+            href = anchor.attrs["href"]
+            if urlsplit(href).scheme:
+                assert href.startswith("https://example.org/")
+                assert anchor.attrs["rel"] == "noopener noreferrer"
+            else:
+                file, _, fragment = href.partition("#")
+                target = path.parent / file if file else path
+                assert target.is_file(), href
+                assert not href.startswith("/")
+                assert not fragment or any(node.attrs.get("id") == fragment for node in read(target).all())
+
+
+def test_no_script_runs_but_the_one_that_the_page_names(record_of: RecordOf, written: Written, site: Path) -> None:
+    render(written(record_of("A")), site, [DIGITS])
+    for name, scripts in (("index.html", 0), ("digits/index.html", 1), ("digits/A.html", 0)):
+        raw = (site / name).read_text(encoding="utf-8")
+        found = re.findall(r'<script type="module">(.*?)</script>', raw, re.DOTALL)
+        assert len(found) == scripts
+        (policy,) = (m.attrs["content"] for m in read(site / name).all("meta") if "http-equiv" in m.attrs)
+        allowed = [f"'sha256-{base64.b64encode(hashlib.sha256(s.encode()).digest()).decode()}'" for s in found]
+        assert f"script-src {allowed[0] if found else chr(39) + 'none' + chr(39)};" in policy
+        assert "default-src 'none'" in policy
+
+
+def test_datatables_lies_in_the_installed_bundle() -> None:
+    script = bundle.table_script()
+    assert re.search(r"DataTables 2\.\d+\.\d+", script)
+    assert re.search(r"^const DataTable = [\w$]+;$", script, re.MULTILINE)
+    assert "<!--" not in script
+    assert "</script" not in script
+
+
+def test_a_script_cannot_end_its_element() -> None:
+    assert bundle.inline("a = '</script><!-- ';") == "a = '\\x3C/script>\\x3C!-- ';"
+
+
+def snapshot(site: Path) -> dict[Path, tuple[bytes, int]]:
+    return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in site.rglob("*") if path.is_file()}
+
+
+def test_equal_records_give_equal_bytes(record_of: RecordOf, tmp_path: Path, written: Written) -> None:
+    results = written(record_of("A", energies=-1.0), record_of("B"), record_of("P", limit=4))
+    for name in ("one", "two"):
+        render(results, tmp_path / name, [DIGITS])
+    one, two = (
+        {path.relative_to(tmp_path / name): content for path, (content, _) in snapshot(tmp_path / name).items()}
+        for name in ("one", "two")
+    )
+    assert one == two
+    assert not any(str(tmp_path).encode() in content for content in one.values())
+
+
+def test_the_same_again_writes_nothing(record_of: RecordOf, written: Written, site: Path) -> None:
+    results = written(record_of("A"), record_of("B"))
+    first = render(results, site, [DIGITS])
+    before = snapshot(site)
+    again = render(results, site, [DIGITS])
+    assert (again.written, again.removed) == ((), ())
+    assert again.unchanged == first.written == tuple(sorted(before))
+    assert snapshot(site) == before
+
+
+def test_only_pages_that_change_are_written(record_of: RecordOf, written: Written, site: Path) -> None:
+    render(written(record_of("A", robust=0.5), record_of("B", robust=0.4)), site, [DIGITS])
+    again = render(written(record_of("B", robust=0.41)), site, [DIGITS])
+    assert again.written == (site / "digits" / "B.html", site / "digits" / "index.html")
+
+
+def test_pages_of_entrants_that_are_gone_are_removed_and_nobody_elses(
+    record_of: RecordOf, written: Written, site: Path, tmp_path: Path
+) -> None:
+    gone, partial = record_of("Gone"), record_of("Part", limit=4)
+    results = written(record_of("A"), gone, partial)
+    render(results, site, [DIGITS, SuitePage("old", "Old", "", "x", "L2", "0.5")])
+    theirs = [site / "digits" / "mine.html", site / "about.html", site / "digits" / "Gone.txt"]
+    for path in theirs:
+        path.write_text("<!doctype html><title>mine</title>")
+    outside = tmp_path / "outside.html"
+    outside.write_text(f"<!doctype html>{MARK}")
+    (site / "digits" / "link.html").symlink_to(outside)
+    for record in (gone, partial):
+        record_path(results, record).unlink()
+    again = render(results, site, [DIGITS])
+    assert again.removed == (
+        site / "digits" / "Gone.html",
+        site / "digits" / "partial-4" / "Part.html",
+        site / "old" / "index.html",
+    )
+    assert not (site / "old").exists()
+    assert not (site / "digits" / "partial-4").exists()
+    assert all(path.exists() for path in (*theirs, outside, site / "digits" / "link.html", site / "digits" / "A.html"))
+
+
+def test_an_entrant_called_index_does_not_take_the_board(record_of: RecordOf, written: Written, site: Path) -> None:
+    render(written(record_of("index"), record_of("A")), site, [DIGITS])
+    assert "index" in cells(read(site / "digits" / "index.html"), "board", "Rank")
+
+
+def test_a_bad_record_is_named_and_the_rest_is_shown(record_of: RecordOf, written: Written, site: Path) -> None:
+    results = written(record_of("A"))
+    good = json.loads(record_of("B").to_json())
+    (results / "digits" / "newer.json").write_text(json.dumps(good | {"schema_version": 2}))
+    (results / "digits" / "broken.json").write_text("{")
+    (results / "digits" / "copy.json").write_text(json.dumps(good))
+    (results / "digits" / "folder.json").mkdir()
+    (results / "elsewhere").mkdir()
+    (results / "elsewhere" / "x.json").write_text("[]")
+    rendered = render(results, site, [DIGITS])
+    named = {problem.file: problem.message for problem in rendered.problems}
+    assert set(named) == {f"digits/{n}.json" for n in ("newer", "broken", "copy", "folder")} | {"elsewhere/x.json"}
+    assert "schema version 1 in digits/newer.json, got 2" in named["digits/newer.json"]
+    assert "belongs in digits/B.json" in named["digits/copy.json"]
+    page, index = read(site / "digits" / "index.html"), read(site / "index.html")
+    for file, message in named.items():
+        assert file in index.one("section", **{"class": "problems"}).text
+        assert (message in page.one("section", **{"class": "problems"}).text) == file.startswith("digits/")
+    assert list(cells(page, "board", "Rank")) == ["A"]
+
+
+def test_missing_and_corrupt_arrays_are_named_and_the_numbers_stay(
+    record_of: RecordOf, written: Written, site: Path, tmp_path: Path
+) -> None:
+    arrays = tmp_path / "arrays"
+    records = {name: record_of(name, robust=r, arrays=arrays) for name, r in (("ok", 0.5), ("gone", 0.4), ("bad", 0.3))}
+    results = written(*records.values())
+    files = {name: arrays / (record.measurements["autoattack"].arrays).file for name, record in records.items()}  # type: ignore[union-attr]
+    files["gone"].unlink()
+    files["bad"].write_bytes(b"x")
+    assert render(results, site, [DIGITS]).problems == ()
+    rendered = render(results, site, [DIGITS], arrays)
+    assert sorted(problem.file for problem in rendered.problems) == ["digits/bad.json", "digits/gone.json"]
+    page = read(site / "digits" / "index.html")
+    assert len(cells(page, "board", "Rank")) == 3
+    notes = cells(page, "board", "Notes")
+    assert notes["bad"].text == notes["gone"].text == "autoattack: its arrays do not verify"
+    assert notes["ok"].text == ""
+    assert files["bad"].name in read(site / "digits" / "bad.html").one("main").text
+    assert "see notes" in page.one("table", id="board").text
+
+
+def test_partial_runs_stand_apart(record_of: RecordOf, written: Written, site: Path) -> None:
+    render(written(record_of("A"), record_of("A", limit=64, robust=1.0)), site, [DIGITS])
+    page = read(site / "digits" / "index.html")
+    assert list(cells(page, "board", "Rank")) == ["A"]
+    assert cells(page, "partial", "Examples")["A"].text == "64"
+    assert "Rank" not in {th.attrs.get("aria-label") for th in page.one("table", id="partial").all("th")}
+    own = read(site / "digits" / "partial-64" / "A.html")
+    assert "Only the first 64 of 360 examples were judged" in own.one("main").text
+    assert "--limit 64" in own.one("pre").text
+
+
+def test_what_is_not_comparable_is_listed_with_its_reason(record_of: RecordOf, written: Written, site: Path) -> None:
+    render(written(record_of("A"), record_of("Old", suite={"version": 0})), site, [DIGITS])
+    page = read(site / "digits" / "index.html")
+    assert list(cells(page, "board", "Rank")) == ["A"]
+    reason = "measured on version 0 of the suite; the board shows version 1"
+    assert f"Old: {reason}" in page.one("ul", **{"class": "others"}).text
+    assert reason.capitalize() in read(site / "digits" / "Old.html").one("main").text
+
+
+def test_a_suite_that_only_records_know_of_has_a_page(record_of: RecordOf, written: Written, site: Path) -> None:
+    results = written(record_of("A", suite={"name": "my suite", "dataset": "Mine", "norm": "L2", "eps": 0.5}))
+    render(results, site, [DIGITS])
+    links = [a.attrs["href"] for a in read(site / "index.html").all("a") if "suite" in a.text]
+    assert len(links) == 1
+    assert "Euclidean distance" in read(site / links[0]).one("p", **{"class": "lead"}).text
+
+
+def test_a_suite_given_twice_is_refused(tmp_path: Path, site: Path) -> None:
+    with pytest.raises(ValueError, match="every suite once"):
+        render(tmp_path, site, [DIGITS, DIGITS])
+
+
+def test_no_suite_at_all_is_an_index(tmp_path: Path, site: Path) -> None:
+    rendered: Rendered = render(tmp_path / "none", site, [])
+    assert rendered.written == (site / "index.html",)
+    assert "No suite yet" in read(site / "index.html").one("main").text
+
+
+def test_unmeasured_values_say_why(record_of: RecordOf, written: Written, site: Path) -> None:
+    plain = json.loads(record_of("A").to_json())
+    plain["measurements"]["standard"]["values"]["standard_accuracy"] = {"value": None, "n": 0, "reason": "no labels"}
+    plain["measurements"]["autoattack"]["values"]["new_value"] = {"value": "NaN", "n": 1}
+    render(written(Record.model_validate(plain)), site, [DIGITS])
+    text = read(site / "digits" / "A.html").one("main").text
+    assert "not known no labels" in text
+    assert "new_value" in text
+    assert "NaN" in text
+
+
+def test_five_hundred_entrants_are_rendered_in_a_few_seconds(record_of: RecordOf, written: Written, site: Path) -> None:
+    one = record_of("A", energies=-1.0)
+    records = [
+        one.model_copy(update={"entrant": one.entrant.model_copy(update={"name": f"entrant-{i}"})}) for i in range(500)
+    ]
+    results = written(*records)
+    start = time.process_time()
+    rendered = render(results, site, [DIGITS])
+    assert len(rendered.written) == 502
+    assert time.process_time() - start < 15  # about 1.5 s on one core; the rest is room for a slow machine
+
+
+def test_pages_are_no_larger_than_they_must_be(record_of: RecordOf, written: Written, site: Path) -> None:
+    render(written(record_of("A")), site, [DIGITS])
+    assert os.path.getsize(site / "digits" / "index.html") < 1_000_000
+    assert os.path.getsize(site / "digits" / "A.html") < 50_000

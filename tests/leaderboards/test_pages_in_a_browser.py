@@ -1,0 +1,288 @@
+"""The pages as people meet them: in a browser, from a file, without a server."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from leaderboards.board import Published
+from leaderboards.pages import SuitePage, render
+from leaderboards.records import Flag, Record
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+pytestmark = pytest.mark.pages
+
+RecordOf = Callable[..., Record]
+QUIET = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+)
+HOSTILE = "&\"'><img src=https://example.org/x onerror=document.title='pwned'><script>document.title='pwned'</script>"
+ROBUST = "Robust accuracy, %: Measured"
+
+
+def without(what: str) -> None:
+    """Where a browser cannot be had, say how to get one; in continuous integration that is a failure."""
+    reason = f"expected {what}; install it with: pip install playwright, and the system's package chromium"
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if found is None:
+        without("chromium, chromium-browser or google-chrome on the PATH")
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        without("the package playwright")
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=found, args=list(QUIET))
+        yield launched
+        launched.close()
+
+
+@dataclass
+class Visit:
+    """An open page, with all that it said on its console and all that it asked for."""
+
+    page: Page
+    said: list[str] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+
+
+@pytest.fixture
+def visit(browser: Browser) -> Iterator[Callable[..., Visit]]:
+    contexts = []
+
+    def open_page(path: Path, width: int = 1280, **options: Any) -> Visit:
+        context = browser.new_context(viewport={"width": width, "height": 800}, **options)
+        contexts.append(context)
+        visited = Visit(context.new_page())
+        visited.page.on("console", lambda message: visited.said.append(message.text))
+        visited.page.on("pageerror", lambda error: visited.said.append(str(error)))
+        visited.page.on("request", lambda request: visited.asked.append(request.url))
+        visited.page.goto(path.as_uri())
+        return visited
+
+    yield open_page
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture
+def site(tmp_path: Path, record_of: RecordOf, written: Callable[..., Path]) -> Path:
+    """Five measured entrants, two published ones, a partial run, one that is not comparable, one bad file."""
+    flags = (Flag(code="zero-gradients", message="zero gradients on 3 examples, the robust accuracy may be too high"),)
+    results = written(
+        record_of("nine", robust=0.09, energies=-7.5),
+        record_of("ten", robust=0.1, energies=-10.25),
+        record_of("hundred", robust=1.0, energies=3.0, flags=flags),
+        record_of("half", robust=0.5, entrant={"source": "robustbench"}),
+        record_of(HOSTILE, robust=0.31, entrant={"title": HOSTILE, "link": "javascript:document.title='pwned'"}),
+        record_of("part", limit=64),
+        record_of("old", suite={"version": 0}),
+    )
+    (results / "digits" / "broken.json").write_text("{")
+    rows = (
+        Published("half", 0.9, 0.52, 0.4, "WideResNet-28-10", "A Title", "Ada Lovelace, Alan Turing", "ICML 2023"),
+        Published("elsewhere", 0.95, 0.6, None, "ResNet-18", "T", "A. Author", "ICLR 2024", "https://example.org/a"),
+        Published("a" * 80, 0.8, 0.3, additional_data=True, unreliable=True),
+    )
+    render(results, tmp_path / "site", [SuitePage("digits", "Digits", "Small.", "digits", "Linf", "0.1", rows)])
+    return tmp_path / "site"
+
+
+@pytest.fixture
+def board(site: Path) -> Path:
+    return site / "digits" / "index.html"
+
+
+def names(page: Page, table: str = "board") -> list[str]:
+    return page.locator(f"#{table} tbody tr .name").all_inner_texts()
+
+
+def comes_to_show(page: Page, *expected: str) -> None:
+    """The board shows these entrants first, in this order; sorting and searching may take a moment."""
+    from playwright.sync_api import expect
+
+    rows = page.locator("#board tbody tr .name")
+    for place, name in enumerate(expected):
+        expect(rows.nth(place)).to_have_text(name)
+
+
+def sort_by(page: Page, heading: str) -> None:
+    page.locator(f"#board th[aria-label='{heading}']").click()
+
+
+def test_every_page_opens_from_a_file_and_asks_for_nothing(site: Path, visit: Callable[..., Visit]) -> None:
+    pages = sorted(site.rglob("*.html"))
+    assert len(pages) == 9
+    for path in pages:
+        visited = visit(path)
+        visited.page.wait_for_load_state("load")
+        assert visited.said == []
+        assert [url for url in visited.asked if not url.startswith("data:")] == [path.as_uri()]
+        assert visited.page.title() != "pwned"
+        visited.page.context.close()
+
+
+def test_the_index_leads_to_the_board_and_the_board_to_an_entrant(site: Path, visit: Callable[..., Visit]) -> None:
+    page = visit(site / "index.html").page
+    page.get_by_role("link", name="Digits").click()
+    assert page.get_by_role("heading", level=1).inner_text() == "Digits"
+    page.locator("#board").get_by_role("link", name="ten", exact=True).click()
+    assert page.get_by_role("heading", level=1).inner_text() == "ten"
+    page.get_by_role("link", name="Leaderboards").click()
+    assert page.get_by_role("heading", level=1).inner_text() == "Leaderboards"
+
+
+def test_the_board_starts_by_rank(board: Path, visit: Callable[..., Visit]) -> None:
+    page = visit(board).page
+    comes_to_show(page, "hundred", "elsewhere", "half")
+    assert page.locator("#board th[aria-sort]").get_attribute("aria-label") == "Rank"
+
+
+def test_a_column_is_sorted_by_number_and_empty_cells_stay_last(board: Path, visit: Callable[..., Visit]) -> None:
+    visited = visit(board)
+    odd, empty = HOSTILE[:59] + "…", ("elsewhere", "a" * 59 + "…")
+    for order in (("hundred", "half", odd, "ten", "nine"), ("nine", "ten", odd, "half", "hundred")):
+        sort_by(visited.page, ROBUST)
+        comes_to_show(visited.page, *order, *empty)
+    for order in (("ten", "nine", "hundred"), ("hundred", "nine", "ten")):
+        sort_by(visited.page, "Energy: Mean E(x)")
+        comes_to_show(visited.page, *order, "elsewhere", "half")  # who is level stands by rank
+    sort_by(visited.page, "Entrant")
+    comes_to_show(visited.page, odd, "a" * 59 + "…", "elsewhere", "half", "hundred", "nine", "ten")
+    assert visited.said == []
+
+
+def test_a_column_is_sorted_from_the_keyboard(board: Path, visit: Callable[..., Visit]) -> None:
+    page = visit(board).page
+    button = page.locator(f"#board th[aria-label='{ROBUST}'] [role=button]")
+    button.focus()
+    page.keyboard.press("Enter")
+    page.locator(f"#board th[aria-label='{ROBUST}'][aria-sort=descending]").wait_for()
+    button.focus()
+    page.keyboard.press("Enter")
+    comes_to_show(page, "nine", "ten")
+
+
+SEARCHES = {
+    "hundred": ["hundred"],
+    "turing icml": ["half"],
+    "iclr": ["elsewhere"],
+    "resnet-18": ["elsewhere"],
+    "published best": [],
+    "zero gradients": ["hundred"],
+    "interval": [],
+    "&\"'><img": [HOSTILE[:59] + "…"],
+}
+
+
+def test_search_finds_names_papers_and_words(board: Path, visit: Callable[..., Visit]) -> None:
+    visited = visit(board)
+    stages = names(visited.page, "stages")
+    field = visited.page.get_by_role("searchbox", name="Search")
+    for words, found in SEARCHES.items():
+        field.fill(words)
+        visited.page.get_by_role("status").get_by_text(f"{len(found)} of 7 entrants", exact=True).wait_for()
+        assert names(visited.page) == found, words
+        assert names(visited.page, "stages") == stages
+    field.fill("")
+    assert len(names(visited.page)) == 7
+    assert visited.page.get_by_role("status").inner_text() == ""
+    assert visited.page.title() != "pwned"
+    assert visited.said == []
+    assert [url for url in visited.asked if not url.startswith("data:")] == [board.as_uri()]
+
+
+def test_without_a_script_the_tables_are_plain_and_whole(board: Path, visit: Callable[..., Visit]) -> None:
+    page = visit(board, java_script_enabled=False).page
+    assert names(page)[:3] == ["hundred", "elsewhere", "half"]
+    assert len(names(page)) == 7
+    assert not page.locator(".tools").is_visible()
+
+
+def test_no_page_scrolls_sideways(site: Path, visit: Callable[..., Visit]) -> None:
+    for name in ("index.html", "digits/index.html", "digits/hundred.html"):
+        page = visit(site / name).page
+        for details in page.locator("details").all():
+            details.evaluate("element => element.open = true")
+        for width in (320, 360, 768, 1280, 2200):
+            page.set_viewport_size({"width": width, "height": 800})
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, (name, width)
+            if width == 360 and name == "digits/index.html":
+                assert page.evaluate("(b => b.scrollWidth > b.clientWidth)(document.querySelector('.box'))")
+
+
+FAINT = """() => {
+  const light = (rgb) => {
+    const [r, g, b] = rgb.map((v) => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const parse = (colour) => colour.match(/[\\d.]+/g).map(Number);
+  const behind = (element) => {
+    for (let e = element; e; e = e.parentElement) {
+      const colour = parse(getComputedStyle(e).backgroundColor);
+      if (colour.length === 3 || colour[3] > 0) return colour.slice(0, 3);
+    }
+    return null;
+  };
+  const faint = [];
+  for (const element of document.querySelectorAll("body *")) {
+    if (["SCRIPT", "STYLE"].includes(element.tagName) || !element.checkVisibility()) continue;
+    if (![...element.childNodes].some((n) => n.nodeType === 3 && n.data.trim())) continue;
+    const [a, b] = [light(parse(getComputedStyle(element).color).slice(0, 3)), light(behind(element))].sort();
+    const contrast = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    if (contrast < 4.5) faint.push(`${element.tagName} ${element.textContent.slice(0, 30)} ${contrast.toFixed(2)}`);
+  }
+  return faint;
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_text_stands_out_from_what_is_behind_it(site: Path, visit: Callable[..., Visit], scheme: str) -> None:
+    backgrounds = set()
+    for name in ("index.html", "digits/index.html", "digits/hundred.html"):
+        page = visit(site / name, color_scheme=scheme).page
+        assert page.evaluate(FAINT) == []
+        backgrounds.add(page.evaluate("getComputedStyle(document.body).backgroundColor"))
+    (background,) = backgrounds
+    brightness = sum(map(int, background.removeprefix("rgb(").removesuffix(")").split(","))) / 3
+    assert brightness > 200 if scheme == "light" else brightness < 60
+
+
+def test_everything_that_acts_is_reached_from_the_keyboard_and_shows_it(
+    board: Path, visit: Callable[..., Visit]
+) -> None:
+    page = visit(board).page
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    seen = set()
+    for _ in range(80):
+        page.keyboard.press("Tab")
+        kind, outline = page.evaluate(
+            "(e => [e.tagName + '.' + e.className.split(' ')[0], getComputedStyle(e).outlineStyle])(document.activeElement)"
+        )
+        seen.add(kind)
+        assert outline != "none" or kind == "BODY.", kind
+    assert {"INPUT.", "DIV.box", "SPAN.dt-column-order", "A.name", "A.paper", "SUMMARY."} <= seen
+
+
+def test_print_shows_the_whole_table(board: Path, visit: Callable[..., Visit]) -> None:
+    page = visit(board).page
+    page.emulate_media(media="print")
+    assert not page.locator(".tools").is_visible()
+    assert page.evaluate("getComputedStyle(document.querySelector('.box')).overflow") == "visible"
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
