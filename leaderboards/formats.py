@@ -70,7 +70,8 @@ def interval(value: Value, write: Callable[[float, int | None], str]) -> str:
     if not (is_number(value.low) and is_number(value.high)):
         return ""
     level = "" if value.level in (None, 0.95) else f" ({100 * value.level:g}{THIN}%)"
-    return f"{write(value.low, value.n)}–{write(value.high, value.n)}{level}"
+    between = " to " if value.low < 0 else "–"  # a dash between two minus signs would be read as a third
+    return f"{write(value.low, value.n)}{between}{write(value.high, value.n)}{level}"
 
 
 def day(time: datetime | None) -> str:
