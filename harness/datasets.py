@@ -1,8 +1,4 @@
-"""Images in [0,1] and their labels: scikit-learn's digits, torchvision's files, image folders, .npz files.
-
-The fingerprint is a sha256 over images and labels in the suite's order, so two results with one fingerprint were measured
-on the same examples. Images stay uint8 (as the files have them) until a shard is taken.
-"""
+"""Where images and labels come from: scikit-learn's digits, torchvision's files, image folders, .npz files."""
 
 from __future__ import annotations
 
@@ -10,10 +6,7 @@ import csv
 import hashlib
 import importlib.util
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -21,90 +14,12 @@ from PIL import Image
 from torch import Tensor
 
 from harness.errors import BadInput, one_line
+from harness.images import ImageSet, Split
 from zoo.entrant import Transform
 
-Split = Literal["train", "test"]
 PICTURES = (".png", ".jpg", ".jpeg")
 LOSSLESS = ("cifar10", "cifar100", "svhn")
 """Data sets that are distributed without loss: JPEG copies of them are other data, and are named so."""
-
-
-@dataclass(frozen=True)
-class Examples:
-    """A run of a suite's examples: x (N, C, H, W) float32 in [0,1], y (N,) int64, and the index of the first."""
-
-    x: Tensor
-    y: Tensor
-    start: int = 0
-
-    def to(self, device: torch.device) -> Examples:
-        return replace(self, x=self.x.to(device), y=self.y.to(device))
-
-    def __len__(self) -> int:
-        return len(self.y)
-
-
-@dataclass(frozen=True)
-class ImageSet:
-    """A split of a data set. `images` (N, C, H, W) is uint8, or float32 in [0,1]; `labels` (N,) int64."""
-
-    name: str
-    split: Split
-    images: Tensor
-    labels: Tensor
-    classes: tuple[str, ...]
-    source: str
-    digest: str = ""
-
-    def __post_init__(self) -> None:
-        if len(self.images) != len(self.labels) or len(self.images) == 0:
-            raise BadInput(
-                f"expected as many labels as images and at least one, got {len(self.images)} images and"
-                f" {len(self.labels)} labels in {self.source}; mend the files"
-            )
-        if self.images.is_floating_point():
-            low, high = self.images.min().item(), self.images.max().item()
-            if not (low >= 0 and high <= 1):  # also true for NaN
-                raise BadInput(
-                    f"expected images in [0,1], got values from {low:g} to {high:g} in {self.source};"
-                    " divide by the largest value, and leave mean and standard deviation to the classifier"
-                )
-        low, high = int(self.labels.min()), int(self.labels.max())
-        if low < 0 or high >= len(self.classes):
-            raise BadInput(
-                f"expected labels from 0 to {len(self.classes) - 1}, got {low} to {high} in {self.source}; mend the labels"
-            )
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """(channels, height, width)."""
-        channels, height, width = self.images.shape[1:]
-        return channels, height, width
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """sha256 (hex) over the images' type, shape and bytes and the labels, in order."""
-        if self.digest:
-            return self.digest
-        content = hashlib.sha256(f"{self.images.dtype} {tuple(self.images.shape)}".encode())
-        content.update(np.ascontiguousarray(self.images.numpy()).data)
-        content.update(self.labels.numpy().astype("<i8").tobytes())
-        return content.hexdigest()
-
-    def first(self, n: int | None) -> ImageSet:
-        """The set cut to its first n examples (all where n is None)."""
-        if n is None or n >= len(self):
-            return self
-        return replace(self, images=self.images[:n], labels=self.labels[:n], digest="")
-
-    def examples(self, start: int, stop: int) -> Examples:
-        """Examples start to stop (exclusive), as float32 in [0,1]."""
-        images = self.images[start:stop]
-        x = images.float() / 255 if images.dtype == torch.uint8 else images.float()
-        return Examples(x, self.labels[start:stop], start)
 
 
 def _stack(pictures: Iterator[np.ndarray], labels: Sequence[int]) -> tuple[Tensor, Tensor]:

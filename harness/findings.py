@@ -11,6 +11,7 @@ import numpy as np
 from harness.measures.measure import Measure
 from harness.plan import Judged, Plan
 from harness.store import Shard, Store
+from leaderboards.arrays import write_arrays
 from leaderboards.records import (
     Arrays,
     EntrantInfo,
@@ -24,7 +25,6 @@ from leaderboards.records import (
     read_record,
     record_files,
     record_path,
-    write_arrays,
     write_record,
 )
 

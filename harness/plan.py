@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.datasets import ImageSet
+from harness.images import ImageSet
 from harness.measures.measure import Cost, Measure
 from harness.store import Store, content_key
 from harness.suites import Suite

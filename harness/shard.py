@@ -7,8 +7,8 @@ import time
 import torch
 from torch import nn
 
-from harness.datasets import ImageSet
 from harness.errors import BadInput
+from harness.images import ImageSet
 from harness.measures.measure import Precise, natural_logits
 from harness.plan import Task
 from harness.provenance import provenance

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from leaderboards.records import Record, RecordError, parse_record, record_files, record_path, unsound_arrays
+from leaderboards.arrays import unsound_arrays
+from leaderboards.records import Record, RecordError, parse_record, record_files, record_path
 
 
 @dataclass(frozen=True)

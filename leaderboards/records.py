@@ -12,15 +12,11 @@ import math
 import os
 import re
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, Self, TypeGuard
 
-import numpy as np
-import safetensors
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from safetensors.numpy import load as load_arrays
-from safetensors.numpy import save as save_arrays
 
 SCHEMA_VERSION: Literal[1] = 1
 """Of the record's form. A reader refuses any other: it cannot know what the fields would mean."""
@@ -250,11 +246,11 @@ def parse_record(content: bytes, where: str) -> Record:
     try:
         plain = json.loads(content)
     except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, a number of 5000 digits, 10^5 brackets
-        raise RecordError(f"expected a record in {where}, got no JSON ({_line(error)}); remove it") from error
+        raise RecordError(f"expected a record in {where}, got no JSON ({line(error)}); remove it") from error
     version = plain.get("schema_version") if isinstance(plain, dict) else None
     if type(version) is not int or version != SCHEMA_VERSION:
         raise RecordError(
-            f"expected a record of schema version {SCHEMA_VERSION} in {where}, got {_line(repr(version))};"
+            f"expected a record of schema version {SCHEMA_VERSION} in {where}, got {line(repr(version))};"
             " read it with the harness that wrote it, or measure again"
         )
     try:
@@ -264,67 +260,21 @@ def parse_record(content: bytes, where: str) -> Record:
         record.to_json()  # nested deeper than pydantic can write
     except ValidationError as error:
         first = error.errors()[0]
-        wrong = _line(f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}")
+        wrong = line(f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}")
         raise RecordError(f"expected a record in {where}, got {wrong}; mend or remove it") from error
     except (ValueError, RecursionError) as error:
         raise RecordError(f"expected a record in {where}, got text that no file can hold; mend or remove it") from error
     return record
 
 
-def _line(message: object) -> str:
+def line(message: object) -> str:
+    """A message on one line that is not too long."""
     return " ".join(str(message).split())[:200]
 
 
 def record_files(results: Path) -> Iterator[Path]:
     """Every record file under a results folder, whole ones and partial ones, in a fixed order."""
     yield from sorted([*results.glob("*/*.json"), *results.glob("*/partial-*/*.json")])
-
-
-def write_arrays(folder: Path, arrays: Mapping[str, np.ndarray]) -> Arrays:
-    """Write per-sample arrays under the sha256 of their bytes; equal arrays give equal files."""
-    # not ascontiguousarray: it makes a vector of a scalar
-    ordered = {name: np.asarray(arrays[name], order="C") for name in sorted(arrays)}
-    content = save_arrays(ordered)
-    digest = hashlib.sha256(content).hexdigest()
-    path = folder / f"{digest}.safetensors"
-    if not path.exists() or path.read_bytes() != content:  # a damaged file is mended by measuring again
-        write_atomically(path, content)
-    return Arrays(sha256=digest, names=tuple(ordered))
-
-
-def read_arrays(folder: Path, arrays: Arrays) -> dict[str, np.ndarray]:
-    """Read and verify per-sample arrays: their bytes by the sha256, and that every name the record gives is there.
-
-    Raises RecordError where they are missing or are not what was written.
-    """
-    where = f"{folder.name}/{arrays.file}"
-    try:
-        content = (folder / arrays.file).read_bytes()
-    except OSError as error:
-        raise RecordError(f"expected arrays in {where}, got nothing; run the measure again to make them") from error
-    digest = hashlib.sha256(content).hexdigest()
-    if digest != arrays.sha256:
-        raise RecordError(f"expected {where} to have the sha256 of its name, got {digest}; measure again to mend it")
-    try:
-        loaded = load_arrays(content)
-    except safetensors.SafetensorError as error:
-        raise RecordError(f"expected safetensors in {where}, got {error}; remove the file and measure again") from error
-    missing = sorted(set(arrays.names) - set(loaded))
-    if missing:
-        raise RecordError(f"expected array {_line(missing[0])!r} in {where}, got {sorted(loaded)}; measure again")
-    return loaded
-
-
-def unsound_arrays(folder: Path, record: Record) -> dict[str, str]:
-    """What is wrong with a record's arrays, by measure; empty where every file is there and is what was written."""
-    wrong = {}
-    for name, measurement in record.measurements.items():
-        if measurement.arrays is not None:
-            try:
-                read_arrays(folder, measurement.arrays)
-            except RecordError as error:
-                wrong[name] = str(error)
-    return wrong
 
 
 def is_number(value: float | None) -> TypeGuard[float]:

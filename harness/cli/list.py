@@ -15,7 +15,8 @@ import zoo
 from harness.cli import options
 from harness.errors import BadInput
 from harness.measures import MEASURES
-from harness.suites import SUITES, find_suite
+from harness.suite_files import find_suite
+from harness.suites import SUITES
 from zoo.published import published_result
 
 

@@ -16,7 +16,7 @@ from harness.cli import options
 from harness.errors import BadInput, one_line
 from harness.executors.local import devices
 from harness.provenance import commit, versions
-from harness.suites import find_suite
+from harness.suite_files import find_suite
 from harness.training.objectives import OBJECTIVES
 from harness.training.recipes import recipe as recipe_named
 from harness.training.trainer import Epoch, train

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from torch import nn
 
-from harness.datasets import Examples
+from harness.images import Examples
 from harness.intervals import proportion
 from harness.measures.measure import Cost, Measure, Note, ShardResult, Summary, flags_of, natural_logits
 from harness.stopwatch import seconds

@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from harness.attacks.pgd import PGD
-from harness.datasets import Examples
 from harness.energy import joint_energy, marginal_energy
+from harness.images import Examples
 from harness.intervals import mean, proportion, standard_deviation
 from harness.measures.measure import Cost, Measure, Note, ShardResult, Summary, flags_of, natural_logits
 from harness.stopwatch import seconds

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from harness.datasets import Examples
 from harness.errors import BadInput
+from harness.images import Examples
 from harness.threat import ThreatModel
 from leaderboards.records import Flag, Value
 

@@ -15,7 +15,7 @@ import numpy as np
 from torch import nn
 
 from harness.attacks.autoattack import STAGES, TARGETS, Cascade, Warned, stages_for
-from harness.datasets import Examples
+from harness.images import Examples
 from harness.intervals import proportion
 from harness.measures.measure import Cost, Measure, Note, ShardResult, Summary, flags_of, natural_logits
 from harness.threat import ThreatModel

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from harness.attacks.pgd import PGD
-from harness.datasets import ImageSet
 from harness.errors import BadInput
+from harness.images import ImageSet
 from harness.shard import deterministic
 from harness.suites import Suite
 from harness.training.objectives import OBJECTIVES, Objective

@@ -12,7 +12,8 @@ from torch import nn
 
 from harness.attacks.autoattack import STAGES, Cascade, stages_for
 from harness.attacks.pgd import PGD, frozen
-from harness.datasets import Examples, digits
+from harness.datasets import digits
+from harness.images import Examples
 from harness.measures import RobustAccuracy
 from harness.threat import ThreatModel
 from zoo.architectures import build

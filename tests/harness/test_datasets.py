@@ -15,6 +15,7 @@ from sklearn.datasets import load_digits
 
 from harness import datasets
 from harness.errors import BadInput
+from harness.images import ImageSet
 from harness.suites import SUITES
 
 CIFAR10 = (3, 32, 32)
@@ -70,7 +71,7 @@ def test_the_fingerprint_sees_pixels_labels_and_order(tmp_path: Path) -> None:
         (first.images, first.labels.roll(1)),
         (first.images.flip(0), first.labels.flip(0)),
     ):
-        seen.add(datasets.ImageSet("mine", "test", images, labels, first.classes, "").fingerprint)
+        seen.add(ImageSet("mine", "test", images, labels, first.classes, "").fingerprint)
     assert len(seen) == 5
 
 

@@ -16,7 +16,8 @@ from harness.datasets import digits
 from harness.measures.measure import Precise
 from harness.store import Store
 from harness.suites import SUITES
-from leaderboards.records import Record, read_arrays, read_record, record_files
+from leaderboards.arrays import read_arrays
+from leaderboards.records import Record, read_record, record_files
 from zoo.checkpoints import own_entrants
 
 SHIPPED = ("standard", "sat", "trades", "weat-nat", "weat-adv")

@@ -10,17 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from leaderboards.records import (
-    EntrantInfo,
-    Flag,
-    Measurement,
-    Provenance,
-    Record,
-    SuiteInfo,
-    Value,
-    write_arrays,
-    write_record,
-)
+from leaderboards.arrays import write_arrays
+from leaderboards.records import EntrantInfo, Flag, Measurement, Provenance, Record, SuiteInfo, Value, write_record
 
 PROVENANCE = Provenance(
     device="cuda",

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from leaderboards.arrays import read_arrays, unsound_arrays, write_arrays
 from leaderboards.records import (
     SCHEMA_VERSION,
     Arrays,
@@ -21,12 +22,9 @@ from leaderboards.records import (
     Value,
     file_stem,
     parse_record,
-    read_arrays,
     read_record,
     record_files,
     record_path,
-    unsound_arrays,
-    write_arrays,
     write_atomically,
     write_record,
 )
