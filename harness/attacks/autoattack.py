@@ -19,7 +19,7 @@ from pyautoattack import AutoAttack, checks
 from torch import Tensor, nn
 
 from harness.stopwatch import seconds
-from harness.threat import ThreatModel
+from harness.threat import Norm, ThreatModel
 
 STAGES = ("apgd-ce", "apgd-t", "fab-t", "square")
 """The stages of version "standard", in its order."""
@@ -66,9 +66,15 @@ class Outcome:
         return self.stage == len(self.stages)
 
 
-def stages_for(classes: int) -> tuple[str, ...]:
-    """The stages that a classifier with so many classes admits: the targeted DLR loss needs four."""
-    return STAGES if classes >= 4 else tuple(stage for stage in STAGES if stage != "apgd-t")
+def stages_for(classes: int, norm: Norm, side: int) -> tuple[str, ...]:
+    """The stages that so many classes and so small an image admit.
+
+    The targeted DLR loss needs four classes; Square under L2 divides the shorter side (`side`, in pixels) by five.
+    """
+    impossible = {"apgd-t"} if classes < 4 else set()
+    if norm == "L2" and side < 5:
+        impossible.add("square")
+    return tuple(stage for stage in STAGES if stage not in impossible)
 
 
 class _Collector(logging.Handler):
@@ -141,7 +147,7 @@ class Cascade:
         batches = range(0, len(x), self.batch_size)
         logits = torch.cat([model(x[i : i + self.batch_size]) for i in batches])
         classes = logits.shape[1]
-        stages = stages_for(classes)
+        stages = stages_for(classes, threat.norm, min(x.shape[2:]))
         attack = self._attack(model, threat, classes, x.device)
         perturb = _perturb(attack)
         _check(model, x[: self.batch_size], y[: self.batch_size], attack, stages)
@@ -187,7 +193,7 @@ class Cascade:
             perturb["apgd-ce"](x.clone(), y)  # not counted: the first call of anything is slow
             return sum(
                 steps[stage] * seconds(partial(perturb[stage], x.clone(), y), x.device, warm=False)
-                for stage in stages_for(classes)
+                for stage in stages_for(classes, threat.norm, min(x.shape[2:]))
             )
 
     @staticmethod

@@ -8,16 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 import zoo
 from harness.cli import options
+from harness.cli.tables import wide
 from harness.errors import BadInput
 from harness.measures import MEASURES
 from harness.suite_files import find_suite
 from harness.suites import SUITES
 from zoo.published import published_result
+
+FOR_MACHINES = ("spec",)
+"""Columns that --json has and the table does not: they say again what others say."""
 
 
 def _print(rows: list[dict[str, Any]], as_json: bool, title: str) -> None:
@@ -25,12 +28,12 @@ def _print(rows: list[dict[str, Any]], as_json: bool, title: str) -> None:
         click.echo(json.dumps(rows, indent=1, ensure_ascii=False))
         return
     table = Table(title=title, title_justify="left")
-    for column in rows[0] if rows else ():
-        table.add_column(column.replace("_", " "), overflow="fold")
+    shown = [column for column in rows[0] if column not in FOR_MACHINES]
+    for column in shown:
+        table.add_column(column.replace("_", " "), overflow="fold", justify="right" if "accuracy" in column else "left")
     for row in rows:
-        table.add_row(*(_cell(key, value) for key, value in row.items()))
-    console = Console(highlight=False)
-    Console(highlight=False, width=max(console.width, 140)).print(table)
+        table.add_row(*(_cell(column, row[column]) for column in shown))
+    wide(table)
 
 
 def _cell(key: str, value: Any) -> str:

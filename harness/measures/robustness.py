@@ -76,7 +76,7 @@ class RobustAccuracy(Measure):
             "square": Cost(5004, 0),
         }
         # beside the stages: natural logits twice, and seven passes of pyautoattack's checks
-        used = [passes[stage] for stage in stages_for(classes)]
+        used = [cost for stage, cost in passes.items() if stage in stages_for(classes, "Linf", 5)]
         return Cost(9 + sum(cost.forward for cost in used), sum(cost.backward for cost in used))
 
     def trial(self, model: nn.Module, examples: Examples, threat: ThreatModel) -> float:
@@ -93,7 +93,9 @@ class RobustAccuracy(Measure):
         if outcome.stages != STAGES:
             left_out = ", ".join(stage for stage in STAGES if stage not in outcome.stages)
             notes.append(
-                Note("stages-left-out", f"too few classes for {left_out}: not AutoAttack's standard version", 0)
+                Note(
+                    "stages-left-out", f"too few classes or pixels for {left_out}: not AutoAttack's standard version", 0
+                )
             )
         stage = outcome.stage.cpu().numpy()
         # the number of a stage means the same in every record, also where a stage was left out

@@ -32,9 +32,9 @@ class Linear(nn.Module):
 def linear(classes: int = 10, seed: int = 0) -> tuple[Linear, torch.Tensor, torch.Tensor]:
     """A linear classifier and 120 images far from the box, some of them labelled wrongly."""
     generator = torch.Generator().manual_seed(seed)
-    weight = torch.randn(classes, 48, generator=generator)
-    x = 0.3 + 0.4 * torch.rand(120, 3, 4, 4, generator=generator)
-    model = Linear(weight, -weight @ torch.full((48,), 0.5))
+    weight = torch.randn(classes, 75, generator=generator)
+    x = 0.3 + 0.4 * torch.rand(120, 3, 5, 5, generator=generator)
+    model = Linear(weight, -weight @ torch.full((75,), 0.5))
     y = model(x).argmax(1)
     y[::10] = (y[::10] + 1) % classes
     return model, x, y
@@ -51,7 +51,7 @@ def closed_form(model: Linear, x: torch.Tensor, y: torch.Tensor, eps: float, dua
     return (least > 0).numpy()
 
 
-@pytest.mark.parametrize(("norm", "eps", "dual"), [("Linf", 0.01, 1), ("L2", 0.05, 2)])
+@pytest.mark.parametrize(("norm", "eps", "dual"), [("Linf", 0.008, 1), ("L2", 0.05, 2)])
 def test_autoattack_on_a_linear_classifier_equals_its_closed_form(norm: str, eps: float, dual: int) -> None:
     model, x, y = linear()
     expected = closed_form(model, x, y, eps, dual)
@@ -174,9 +174,21 @@ def test_three_classes_are_attacked_without_the_stage_that_needs_four() -> None:
     model, x, y = linear(classes=3)
     expected = closed_form(model, x, y, 0.03, 1)
     result = RobustAccuracy()(model, Examples(x, y), ThreatModel("Linf", 0.03))
-    assert stages_for(3) == ("apgd-ce", "fab-t", "square")
+    assert stages_for(3, "Linf", 5) == ("apgd-ce", "fab-t", "square")
     assert (result.arrays["stage"] == len(STAGES)).tolist() == expected.tolist()
     assert "stages-left-out" in {note.code for note in result.notes}
+
+
+def test_images_too_small_for_square_under_l2_are_attacked_without_it() -> None:
+    generator = torch.Generator().manual_seed(0)
+    model = Linear(torch.randn(10, 16, generator=generator), torch.zeros(10))
+    x = 0.3 + 0.4 * torch.rand(30, 1, 4, 4, generator=generator)
+    y = model(x).argmax(1)
+    expected = closed_form(model, x, y, 0.1, 2)
+    result = RobustAccuracy()(model, Examples(x, y), ThreatModel("L2", 0.1))
+    assert (result.arrays["stage"] == len(STAGES)).tolist() == expected.tolist()
+    assert 0 < expected.mean() < 1
+    assert "square" in next(note.message for note in result.notes if note.code == "stages-left-out")
 
 
 def test_a_run_leaves_the_global_generator_alone() -> None:
@@ -188,7 +200,7 @@ def test_a_run_leaves_the_global_generator_alone() -> None:
     assert torch.equal(torch.rand(3), expected)
 
 
-@pytest.mark.parametrize(("norm", "eps", "dual"), [("Linf", 0.01, 1), ("L2", 0.05, 2)])
+@pytest.mark.parametrize(("norm", "eps", "dual"), [("Linf", 0.008, 1), ("L2", 0.05, 2)])
 def test_pgd_with_two_classes_reaches_the_closed_form(norm: str, eps: float, dual: int) -> None:
     """With two classes the loss of a linear classifier has one direction of ascent, and PGD cannot miss it."""
     model, x, y = linear(classes=2)
@@ -200,7 +212,7 @@ def test_pgd_with_two_classes_reaches_the_closed_form(norm: str, eps: float, dua
 
 @pytest.mark.parametrize("loss", ["ce", "kl"])
 def test_pgd_leaves_no_gradient_no_mode_and_no_statistics_behind(loss: str) -> None:
-    model = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(48), nn.Linear(48, 10)).train()
+    model = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(75), nn.Linear(75, 10)).train()
     model[1].eval()  # a layer somebody froze stays frozen
     before = {name: value.clone() for name, value in model.state_dict().items()}
     _, x, y = linear()
