@@ -34,8 +34,10 @@ def deterministic(threads: int | None) -> None:
 def prepared(entrant: Entrant, suite: Suite, images: ImageSet, precision: str, device: torch.device) -> nn.Module:
     """The entrant on its device as the measures see it. Raises BadInput where it does not fit the suite's images."""
     model = Precise(entrant.load(), precision).to(device).eval()
+    few = images.examples(0, 2).to(device)
+    before = few.x.clone()
     try:
-        natural_logits(model, images.examples(0, 2).to(device), suite.classes)
+        natural_logits(model, few, suite.classes)
     except RuntimeError as error:
         shape = "x".join(map(str, images.shape))
         first = str(error).strip().splitlines()[0]
@@ -43,6 +45,11 @@ def prepared(entrant: Entrant, suite: Suite, images: ImageSet, precision: str, d
             f"expected {entrant.spec} to take images of {shape} (channels, height, width), got: {first};"
             " choose a classifier of this data set"
         ) from error
+    if not torch.equal(few.x, before):
+        raise BadInput(
+            f"expected {entrant.spec} to leave its images as they are, got images changed in place;"
+            " normalise a copy (x = (x - mean) / std)"
+        )
     return model
 
 

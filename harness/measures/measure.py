@@ -96,10 +96,10 @@ class Precise(nn.Module):
         self.precision = precision
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.precision == "fp32":
-            return self.model(x).float()
-        with torch.autocast(x.device.type, dtype=torch.bfloat16):
+        with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16"):
             logits = self.model(x)
+        if not isinstance(logits, Tensor):
+            raise BadInput(f"expected logits from the entrant, got a {type(logits).__name__}; return the logits alone")
         return logits.float()
 
 
@@ -107,9 +107,10 @@ def natural_logits(model: nn.Module, examples: Examples, classes: int | None = N
     """Logits of the examples (N, K). Raises BadInput where they are not finite, or not one row an example."""
     with torch.no_grad():
         logits = model(examples.x)
-    if not isinstance(logits, Tensor) or logits.dim() != 2 or len(logits) != len(examples):
-        got = f"shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else type(logits).__name__
-        raise BadInput(f"expected logits of shape ({len(examples)}, classes), got {got}; mend the entrant's forward")
+    if logits.dim() != 2 or len(logits) != len(examples):
+        raise BadInput(
+            f"expected logits of shape ({len(examples)}, classes), got {tuple(logits.shape)}; mend the entrant's forward"
+        )
     if classes is not None and logits.shape[1] != classes:
         raise BadInput(
             f"expected {classes} logits an image, got {logits.shape[1]}; choose a classifier of this data set"

@@ -104,6 +104,12 @@ def files(tmp_path: Path) -> Path:
         "class Flat(nn.Module):\n"
         "    def forward(self, x):\n"
         "        return x.flatten(1)\n"
+        "class Pair(nn.Module):\n"
+        "    def forward(self, x):\n"
+        "        return x.flatten(1)[:, :10], x\n"
+        "class InPlace(nn.Module):\n"
+        "    def forward(self, x):\n"
+        "        return x.sub_(0.5).flatten(1)[:, :10]\n"
         "class Exploding(nn.Module):\n"
         "    def forward(self, x):\n"
         "        if len(x) > 2: raise OSError('the disk is on fire')\n"
@@ -114,6 +120,8 @@ def files(tmp_path: Path) -> Path:
         "        return x.flatten(1)[:, :10]\n"
         "def nan(): return Poisoned()\n"
         "def flat(): return Flat()\n"
+        "def pair(): return Pair()\n"
+        "def in_place(): return InPlace()\n"
         "def exploding(): return Exploding()\n"
         "def dying(): return Dying()\n"
         "def colour(): return build('resnet-18', 10, (3, 32, 32))\n"
@@ -129,6 +137,8 @@ BAD = {
     "checkpoint:absent.pt@digits-cnn": ["absent:", "no file"],
     "python:mine:nan": ["mine.nan:", "finite logits", "NaN"],
     "python:mine:flat": ["mine.flat:", "(2, 10)", "(2, 64)"],
+    "python:mine:pair": ["mine.pair:", "tuple"],
+    "python:mine:in_place": ["mine.in_place:", "changed in place"],
     "python:mine:colour": ["mine.colour:", "(1, 8, 8)"],
     "python:mine:absent": ["mine.absent:", "absent"],
     "python:not_there:absent": ["not_there.absent:", "not_there"],
