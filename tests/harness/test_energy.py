@@ -10,7 +10,16 @@ import torch.nn.functional as F
 from torch import nn
 
 from harness.energy import delta_energies, joint_energy, kl_in_energies, marginal_energy
-from harness.training.objectives import energy_weights, kl, trades, weat_adv, weat_nat
+from harness.training.objectives import (
+    energy_weights,
+    kl,
+    mail_trades,
+    margin_weights,
+    mart,
+    trades,
+    weat_adv,
+    weat_nat,
+)
 
 
 @pytest.fixture
@@ -104,6 +113,32 @@ def test_the_objectives_equal_their_formulas_written_out(points) -> None:
     assert weat_adv(logits, logits_adv, y).item() == pytest.approx(
         average([w * c for w, c in zip(weight, ce_adv, strict=True)]) + 7 * weighted, **tolerance
     )
+
+
+def test_mart_and_mail_equal_their_formulas_written_out(points) -> None:
+    model, x, x_adv, y = points
+    p, q = model(x).softmax(1), model(x_adv).softmax(1)
+    mart_terms, mail_terms, weights = [], [], []
+    for i, label in enumerate(y.tolist()):
+        other = max(float(q[i, k]) for k in range(7) if k != label)
+        divergence = sum(float(p[i, k]) * math.log(p[i, k] / q[i, k]) for k in range(7))
+        doubt = 1 - float(p[i, label])
+        mart_terms.append(-math.log(q[i, label]) - math.log(1 - other) + 5 * divergence * doubt)
+        weights.append(3 / (1 + math.exp(-2 * (other - float(q[i, label])))))
+        mail_terms.append(-math.log(p[i, label]) + 6 * weights[-1] * divergence)
+    logits, logits_adv = model(x), model(x_adv)
+    assert mart(logits, logits_adv, y).item() == pytest.approx(sum(mart_terms) / 20, rel=1e-5)
+    assert margin_weights(logits_adv, y).tolist() == pytest.approx(weights, rel=1e-5)
+    assert mail_trades(logits, logits_adv, y).item() == pytest.approx(sum(mail_terms) / 20, rel=1e-5)
+    assert torch.equal(mail_trades(logits, logits_adv, y, weighted=False), trades(logits, logits_adv, y))
+
+
+def test_mart_stays_finite_where_another_class_takes_all() -> None:
+    logits = torch.tensor([[200.0, 0.0, 0.0]], requires_grad=True)
+    loss = mart(logits, logits, torch.tensor([1]))
+    (gradient,) = torch.autograd.grad(loss, logits)
+    assert loss.isfinite()
+    assert gradient.isfinite().all()
 
 
 def test_gradients_flow_through_both_sides_of_the_kl_and_not_through_the_weights() -> None:
