@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import importlib.util
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -113,7 +114,7 @@ def _picture(path: Path, size: tuple[int, int, int] | None) -> np.ndarray:
 def image_folder(
     name: str, folder: Path, split: Split, shape: tuple[int, int, int], *, classes: Sequence[str] | None = None
 ) -> ImageSet:
-    """`<folder>/<split>/<class>/*.png|jpg`; classes in alphabetical order are labels 0, 1, ...
+    """`<folder>/<split>/<class>/*.png|jpg`; classes in alphabetical order (numbers in theirs) are labels 0, 1, ...
 
     Files are taken in the order of the sha256 of "<class>/<file name>": fixed, the same everywhere, and mixed, so that the
     first n examples are a sample of all classes. JPEG copies of a data set that is distributed without loss get a name of
@@ -121,6 +122,8 @@ def image_folder(
     """
     root = folder / split
     found = sorted(path.name for path in root.iterdir() if path.is_dir())
+    if all(name.isascii() and name.isdigit() for name in found):
+        found.sort(key=int)  # class 10 comes after class 9
     wanted = list(classes) if classes is not None else found
     files = [
         (label, path)
@@ -130,6 +133,9 @@ def image_folder(
     ]
     if not files:
         raise BadInput(f"expected {root}/<class>/*.png or *.jpg, got no picture; put the images there")
+    empty = sorted(set(wanted) - {path.parent.name for _, path in files})
+    if empty:
+        raise BadInput(f"expected pictures of every class in {root}, got none of {', '.join(empty)}; put them there")
     files.sort(key=lambda item: hashlib.sha256(f"{item[1].parent.name}/{item[1].name}".encode()).digest())
     images, labels = _stack((_picture(path, shape) for _, path in files), [label for label, _ in files])
     lossy = any(path.suffix.lower() != ".png" for _, path in files)
@@ -141,19 +147,20 @@ def image_folder(
 def _npz(name: str, path: Path, split: Split, classes: int) -> ImageSet:
     """An .npz with `image` (N, H, W, C) uint8 or float in [0,1], and `label` (N,)."""
     try:
-        with np.load(path, allow_pickle=False) as data:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as data:
             keys = sorted(data.files)
             if keys != ["image", "label"]:
                 raise BadInput(f"expected the arrays image and label in {path}, got {', '.join(keys)}; rename them")
             images, labels = data["image"], data["label"]
-    except (OSError, ValueError) as error:
-        if isinstance(error, BadInput):
-            raise
+    except BadInput:
+        raise
+    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise BadInput(f"expected an .npz of plain arrays in {path}, got {one_line(error)}; write it again") from error
-    if images.ndim != 4 or labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
+    numeric = images.dtype == np.uint8 or np.issubdtype(images.dtype, np.floating)
+    if images.ndim != 4 or labels.ndim != 1 or not numeric or not np.issubdtype(labels.dtype, np.integer):
         raise BadInput(
-            f"expected image (N, H, W, C) and integer label (N,) in {path},"
-            f" got {images.shape} and {labels.dtype} {labels.shape}; reshape them"
+            f"expected image (N, H, W, C) of uint8 or floats and integer label (N,) in {path},"
+            f" got {images.dtype} {images.shape} and {labels.dtype} {labels.shape}; reshape them"
         )
     pixels = torch.from_numpy(np.moveaxis(images, 3, 1).copy())
     if pixels.dtype != torch.uint8:

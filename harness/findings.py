@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,7 @@ def measurement(measure: Measure, shards: Sequence[Shard], arrays_folder: Path, 
     joined = {name: np.concatenate([shard.arrays[name] for shard in shards]) for name in shards[0].arrays}
     summary = measure.summarise(joined, [note for shard in shards for note in shard.notes])
     provenance, flags = _joined_provenance(shards)
-    kept: Arrays = write_arrays(arrays_folder, {k: v for k, v in joined.items() if k not in measure.heavy_arrays})
+    kept: Arrays = write_arrays(arrays_folder, joined)
     return Measurement(
         measure=measure.name,
         version=measure.version,
@@ -86,7 +87,8 @@ def _entrant_info(judged: Judged, parameters: int) -> EntrantInfo:
     )
 
 
-def _suite_info(plan: Plan, judged: Judged) -> SuiteInfo:
+def suite_info(plan: Plan, judged: Judged) -> SuiteInfo:
+    """What an entrant was measured on, as its record says it."""
     suite = plan.suite
     return SuiteInfo(
         name=suite.name,
@@ -103,22 +105,33 @@ def _suite_info(plan: Plan, judged: Judged) -> SuiteInfo:
 def write_findings(plan: Plan, store: Store, out: Path) -> list[Record]:
     """Write the record of every entrant with at least one finished measure; returns them in the plan's order.
 
-    Measures that were found earlier, for the same weights on the same examples, stay in the record.
+    Measures that were found earlier, for the same weights on the same examples, stay in the record. Runs that write to one
+    folder at once take turns.
     """
+    out.mkdir(parents=True, exist_ok=True)
+    with (out / ".lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return _write_findings(plan, store, out)
+
+
+def _write_findings(plan: Plan, store: Store, out: Path) -> list[Record]:
     results, folder = out / "results", out / "arrays"
     records = []
     for index, judged in enumerate(plan.judged):
         found: dict[str, Measurement] = {}
         parameters = 0
         for measure in plan.measures:
-            shards = [shard for task in plan.of(index, measure.name) if (shard := store.read(task.key)) is not None]
-            if shards and len(shards) == len(plan.of(index, measure.name)):
+            tasks = plan.of(index, measure.name)
+            # the images that broke examples stay in the shards: of a large suite they are gigabytes
+            read = (store.read(task.key, measure.heavy_arrays) for task in tasks)
+            shards = [shard for shard in read if shard is not None]
+            if shards and len(shards) == len(tasks):
                 found[measure.name] = measurement(measure, shards, folder, plan.suite.shard_size)
                 parameters = shards[0].parameters
         if not found:
             continue
         record = Record(
-            suite=_suite_info(plan, judged),
+            suite=suite_info(plan, judged),
             suite_title=plan.suite.title,
             suite_description=plan.suite.description,
             entrant=_entrant_info(judged, parameters),
@@ -127,6 +140,25 @@ def write_findings(plan: Plan, store: Store, out: Path) -> list[Record]:
         )
         records.append(_merged(results, folder, record))
     return records
+
+
+def of_the_same(record: Record, suite: SuiteInfo, weights_sha256: str) -> bool:
+    """Whether a record is of these weights on these examples, so that other measures of them may join it."""
+    return record.suite == suite and record.entrant.weights_sha256 == weights_sha256
+
+
+def settings_apart(record: Record, plan: Plan) -> str:
+    """What the measures that a record would keep were made with, where the plan's differ in it; else empty.
+
+    A record holds one precision, one kind of device and one shard size: its numbers are set side by side.
+    """
+    planned = (plan.precision, plan.device, plan.suite.shard_size)
+    names = {measure.name for measure in plan.measures}
+    for kept in (m for name, m in record.measurements.items() if name not in names):
+        made = (kept.provenance.precision, kept.provenance.device, kept.settings.get("shard_size"))
+        if made != planned:
+            return f"{made[0]} on {made[1]} in shards of {made[2]}"
+    return ""
 
 
 def _merged(results: Path, folder: Path, record: Record) -> Record:
@@ -138,7 +170,7 @@ def _merged(results: Path, folder: Path, record: Record) -> Record:
             old = read_record(path)
         except RecordError:
             old = None  # what cannot be read cannot be kept
-    if old is not None and old.suite == record.suite and old.entrant.weights_sha256 == record.entrant.weights_sha256:
+    if old is not None and of_the_same(old, record.suite, record.entrant.weights_sha256):
         merged = {**old.measurements, **record.measurements}
         record = record.model_copy(update={"measurements": {name: merged[name] for name in sorted(merged)}})
     write_record(results, record)

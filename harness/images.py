@@ -89,10 +89,12 @@ class ImageSet:
         """The set cut to its first n examples (all where n is None)."""
         if n is None or n >= len(self):
             return self
-        return replace(self, images=self.images[:n], labels=self.labels[:n], digest="")
+        digest = hashlib.sha256(f"{self.digest} first {n}".encode()).hexdigest() if self.digest else ""
+        return replace(self, images=self.images[:n], labels=self.labels[:n], digest=digest)
 
     def examples(self, start: int, stop: int) -> Examples:
         """Examples start to stop (exclusive), as float32 in [0,1]."""
         images = self.images[start:stop]
-        x = images.float() / 255 if images.dtype == torch.uint8 else images.float()
+        # a copy in either case: the store is shared by all entrants, and one may write into what it is given
+        x = images.float() / 255 if images.dtype == torch.uint8 else images.to(torch.float32, copy=True)
         return Examples(x, self.labels[start:stop], start)

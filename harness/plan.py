@@ -62,7 +62,11 @@ class Plan:
     def todo(self, store: Store) -> tuple[Task, ...]:
         """The tasks whose shard is not there yet; one of each key, for the same weights under two names are one work."""
         first = {task.key: task for task in reversed(self.tasks)}
-        return tuple(task for task in self.tasks if first[task.key] is task and not store.has(task.key))
+        return tuple(
+            task
+            for task in self.tasks
+            if first[task.key] is task and not store.has(task.key, task.measure.heavy_arrays)
+        )
 
     def cost(self, tasks: Sequence[Task]) -> Cost:
         """Passes of so many tasks, at most: examples that break early cost less."""

@@ -10,11 +10,10 @@ from torch import nn
 from harness.errors import BadInput
 from harness.images import ImageSet
 from harness.measures.measure import Precise, natural_logits
-from harness.plan import Task
+from harness.plan import Judged, Task
 from harness.provenance import provenance
 from harness.store import Shard
 from harness.suites import Suite
-from zoo.entrant import Entrant
 
 
 def deterministic(threads: int | None) -> None:
@@ -31,13 +30,23 @@ def deterministic(threads: int | None) -> None:
     torch.backends.cudnn.deterministic = True
 
 
-def prepared(entrant: Entrant, suite: Suite, images: ImageSet, precision: str, device: torch.device) -> nn.Module:
-    """The entrant on its device as the measures see it. Raises BadInput where it does not fit the suite's images."""
+def prepared(judged: Judged, suite: Suite, precision: str, device: torch.device) -> nn.Module:
+    """The entrant on its device as the measures see it.
+
+    Raises BadInput where it does not fit the suite's images, and where it is not the one that the plan has hashed: a
+    checkpoint that is still being written, a callable that builds another network each time.
+    """
+    entrant, images = judged.entrant, judged.images
     model = Precise(entrant.load(), precision).to(device).eval()
-    few = images.examples(0, 2).to(device)
-    before = few.x.clone()
+    if entrant.weights().sha256 != judged.weights.sha256:
+        raise BadInput(
+            f"expected {entrant.spec} as it was when the run began, got other weights; wait until its file is written,"
+            " or seed what it is built with, and run again"
+        )
     try:
-        natural_logits(model, few, suite.classes)
+        natural_logits(model, images.examples(0, 2).to(device), suite.classes)
+    except torch.OutOfMemoryError:
+        raise
     except RuntimeError as error:
         shape = "x".join(map(str, images.shape))
         first = str(error).strip().splitlines()[0]
@@ -45,11 +54,6 @@ def prepared(entrant: Entrant, suite: Suite, images: ImageSet, precision: str, d
             f"expected {entrant.spec} to take images of {shape} (channels, height, width), got: {first};"
             " choose a classifier of this data set"
         ) from error
-    if not torch.equal(few.x, before):
-        raise BadInput(
-            f"expected {entrant.spec} to leave its images as they are, got images changed in place;"
-            " normalise a copy (x = (x - mean) / std)"
-        )
     return model
 
 
@@ -58,7 +62,10 @@ def measure_shard(
 ) -> Shard:
     """Measure a task's examples on a prepared model."""
     begun = time.perf_counter()
-    result = task.measure(model, images.examples(task.start, task.stop).to(device), suite.threat)
+    # an entrant that draws random numbers draws the same ones whoever measures the shard
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(task.measure.seed * 1_000_003 + task.start)
+        result = task.measure(model, images.examples(task.start, task.stop).to(device), suite.threat)
     for name, array in result.arrays.items():
         if len(array) != len(task):
             raise RuntimeError(f"{task.measure.name} gave {len(array)} values of {name} for {len(task)} examples")

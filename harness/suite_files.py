@@ -49,8 +49,10 @@ def _checked(fields: Mapping[str, Any], where: str) -> dict[str, Any]:
             raise BadInput(
                 f"expected {key} of at least {2 if key == 'classes' else 1} in {where}, got {value}; correct it"
             )
-        if key == "shape" and (len(value) != 3 or not all(isinstance(side, int) and side > 0 for side in value)):
+        if key == "shape" and (len(value) != 3 or not all(type(side) is int and side > 0 for side in value)):
             raise BadInput(f"expected shape = [channels, height, width] in {where}, got {value}; correct it")
+        if key == "measures" and not value:
+            raise BadInput(f"expected at least one measure in {where}, got none; name one or leave measures out")
         if key in ("measures", "entrants") and not all(isinstance(item, str) for item in value):
             raise BadInput(f"expected a list of names as {key} in {where}, got {value}; correct it")
         checked[key] = tuple(value) if isinstance(value, list) else str(value) if key == "eps" else value
@@ -67,7 +69,7 @@ def read_suite(path: Path) -> Suite:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise BadInput(f"expected a suite in TOML in {path}, got {one_line(error)}; correct the file") from error
     base = fields.pop("base", None)
-    if base is not None and base not in SUITES:
+    if base is not None and not (isinstance(base, str) and base in SUITES):
         raise BadInput(
             f"expected base to be a built-in suite in {path}, got {base!r};{did_you_mean(str(base), SUITES)}"
             f" choose one of {', '.join(SUITES)}"

@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass, replace
-from fractions import Fraction
 
 from harness.errors import BadInput
 from harness.threat import Norm, ThreatModel
@@ -35,11 +34,11 @@ PAPER_ENTRANTS = tuple(
 class Suite:
     """What entrants are measured on, and how.
 
-    `eps` is a fraction of the pixel range, written as a number or as text such as "8/255". `examples` counts the examples
-    judged (the first of the split; None: all). `shard_size` is the unit of work, and the batch in which AutoAttack draws
-    its random starts: another size is another (equally valid) draw. `entrants` are judged by default, besides every own
-    entrant of the suite; `zoo_dataset` is RobustBench's name for the data, where it has models for it,
-    and `base` the suite that this one varies.
+    `eps` is a fraction of the pixel range, written as a number or as text such as "8/255". `examples` counts the
+    examples judged (the first of the split; None: all that there are). `shard_size` is the unit of work, and the batch in
+    which AutoAttack draws its random starts: another size is another (equally valid) draw. `entrants` are judged by
+    default, besides every own entrant of the suite; `zoo_dataset` is RobustBench's name for the data, where it has models
+    for it, and `base` the suite that this one varies.
     """
 
     name: str
@@ -78,9 +77,10 @@ class Suite:
         """The suite on other data: it carries the data's name, so that its figures never stand among the original's."""
         if dataset == self.dataset:
             return self
+        name = self.name.replace(self.dataset, dataset)
         return replace(
             self,
-            name=self.name.replace(self.dataset, dataset) if self.dataset in self.name else f"{self.name}-on-{dataset}",
+            name=f"{self.name}-on-{dataset}" if name in SUITES else name,
             title=f"{self.title}, on {dataset}",
             dataset=dataset,
             zoo_dataset=self.zoo_dataset or self.dataset,
@@ -95,10 +95,11 @@ class Suite:
 def parse_eps(text: str) -> float:
     """A radius as a fraction of the pixel range: 0.15, "0.15" or "8/255"."""
     try:
-        eps = float(Fraction(str(text).replace(" ", "")))
+        above, _, below = text.partition("/")
+        eps = float(above) / float(below or 1)
     except (ValueError, ZeroDivisionError):
         eps = math.nan
-    if not eps >= 0:  # also true for NaN
+    if not 0 <= eps < math.inf:  # also true for NaN
         raise BadInput(f"expected eps >= 0 as a number or a fraction such as 8/255, got {text!r}; correct the suite")
     return eps
 
@@ -183,6 +184,7 @@ SUITES: dict[str, Suite] = {
             shape=(3, 32, 32),
             norm="Linf",
             eps="8/255",
+            examples=26_032,
             flip=False,
             description="All 26,032 test images of the Street View House Numbers.",
         ),
@@ -195,6 +197,7 @@ SUITES: dict[str, Suite] = {
             shape=(3, 64, 64),
             norm="Linf",
             eps="8/255",
+            examples=10_000,
             description="Tiny-ImageNet's 10,000 validation images, which serve as its test split.",
         ),
         Suite(

@@ -1,8 +1,9 @@
 """Entrants from the user's own code: `python:<module>:<callable>`, a callable without arguments that gives a model.
 
 The module runs with the user's rights, as any import does. A network that is built with random weights is built from
-the same seed in every process, so that workers judge the same one. Errs in one way: of code that the model calls but
-that defines none of its classes, a change does not change the weights' sha256.
+the same seed of PyTorch's in every process, so that workers judge the same one; one that is built differently all the
+same is refused by whoever compares hashes. Errs in one way: of code that the model calls but that defines none of its
+classes, a change does not change the weights' sha256.
 """
 
 from __future__ import annotations
@@ -102,11 +103,15 @@ def _constructed(module: str, attribute: str) -> tuple[nn.Module, Weights]:
         raise EntrantError(
             f"expected python:{module}:{attribute} to return a torch.nn.Module, got a {type(model).__name__}"
         )
-    files = _sources(module, found, model)
+    try:
+        files = _sources(module, found, model)
+        tensors, attributes = _sha256_of_tensors(model), _sha256_of_attributes(model)
+    except (RuntimeError, ValueError, TypeError, OSError) as error:  # lazy or sparse tensors, a source that is gone
+        raise EntrantError(
+            f"expected python:{module}:{attribute} to have plain tensors, got {_raised(error)}"
+        ) from error
     # the name too: two callables of one file may differ in nothing that is hashed here but what they do
-    text = "\n".join(
-        [f"{module}:{attribute}", _sha256_of_tensors(model), *(f"{file.name} {file.sha256}" for file in files)]
-    )
+    text = "\n".join([f"{module}:{attribute}", tensors, attributes, *(f"{file.name} {file.sha256}" for file in files)])
     return model, Weights(hashlib.sha256(text.encode()).hexdigest(), files)
 
 
@@ -149,11 +154,10 @@ def _working_directory_importable() -> Iterator[None]:
 
 
 def _sources(module: str, found: object, model: nn.Module) -> tuple[WeightsFile, ...]:
-    """Source files of the callable, and of the model's classes where they belong to the same top-level package."""
+    """Source files of the callable, and of every class in the model but PyTorch's own."""
     names = {module, getattr(found, "__module__", None) or module}
-    tops = {name.partition(".")[0] for name in names}
     classes = {base for part in model.modules() for base in type(part).__mro__}
-    names |= {cls.__module__ for cls in classes if cls.__module__.partition(".")[0] in tops}
+    names |= {cls.__module__ for cls in classes if cls.__module__.partition(".")[0] != "torch"}
     files = []
     for name in sorted(names):
         file = getattr(sys.modules.get(name), "__file__", None)
@@ -174,6 +178,19 @@ def _sha256_of_tensors(model: nn.Module) -> str:
         flat = value.detach().cpu().contiguous().reshape(-1)
         digest.update(flat.view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
+
+
+def _sha256_of_attributes(model: nn.Module) -> str:
+    """Over what modules hold besides tensors and modules: the scale, the steps, the name that a forward may read."""
+    plain = (bool, int, float, complex, str, bytes, type(None))
+    held = [
+        f"{path}.{name}={value!r}"
+        for path, part in model.named_modules()
+        for name, value in sorted(vars(part).items())
+        if name != "training"
+        and (isinstance(value, plain) or (isinstance(value, tuple | list) and all(isinstance(v, plain) for v in value)))
+    ]
+    return hashlib.sha256("\n".join(held).encode()).hexdigest()
 
 
 def _raised(error: BaseException) -> str:

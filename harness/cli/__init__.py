@@ -5,6 +5,7 @@ Exit status: 0 done; 1 a gate or a task failed; 2 bad input.
 
 from __future__ import annotations
 
+import errno
 import sys
 import traceback
 
@@ -59,7 +60,8 @@ def main(arguments: list[str] | None = None) -> None:
     except click.Abort:
         status = _fail("interrupted; run the same command again to go on", debug, 130)
     except OSError as error:
-        status = _fail(f"expected to read and write files, got {one_line(error)}; check the path and the disk", debug)
+        message = f"expected to read and write files, got {one_line(error)}; check the path and the disk"
+        status = _fail(message, debug, 1 if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO) else 2)
     except ValueError as error:
         # EntrantError and RecordError are the zoo's and the leaderboards' BadInput: they cannot import the harness's
         if not isinstance(error, BadInput) and type(error).__name__ not in ("EntrantError", "RecordError"):

@@ -64,6 +64,8 @@ def checkout(start: Path | None = None) -> Path | None:
 
 def output_folder(out: Path | None) -> Path:
     """--out, else leaderboards/ of the checkout, else ./leaderboards; made, and known to be writable."""
+    if out is not None and str(out) in ("", "."):
+        raise BadInput("expected a folder of its own as --out, got the working directory; name another")
     folder = out if out is not None else (checkout() or Path.cwd()) / "leaderboards"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -82,6 +84,12 @@ def own_folders() -> tuple[Path, ...]:
     return tuple(folder for folder in (Path.cwd() / "zoo",) if folder.is_dir())
 
 
-def names(text: str | None) -> list[str]:
-    """A comma-separated option as a list, empty parts left out."""
-    return [part.strip() for part in (text or "").split(",") if part.strip()]
+def names(text: str | None, option: str) -> list[str]:
+    """A comma-separated option as a list, empty parts left out; [] where it was not given.
+
+    Raises BadInput where it was given and names nothing: an empty shell variable must not start a run of everything.
+    """
+    found = [part.strip() for part in (text or "").split(",") if part.strip()]
+    if text is not None and not found:
+        raise BadInput(f"expected names after {option}, got {text!r}; name some, or leave the option out")
+    return found

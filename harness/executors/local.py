@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 import threading
 import time
@@ -70,7 +71,7 @@ def _work(plan: Plan, store: Store, device: torch.device, threads: int | None, p
         try:
             if loaded is None or loaded[0] != task.judged:
                 loaded = None  # the old model goes before the new one comes
-                loaded = task.judged, prepared(judged.entrant, plan.suite, judged.images, plan.precision, device)
+                loaded = task.judged, prepared(judged, plan.suite, plan.precision, device)
             loading = False
             shard = measure_shard(task, loaded[1], plan.suite, judged.images, plan.precision, device)
             store.write(task.key, shard, dict(task.parts))
@@ -80,6 +81,8 @@ def _work(plan: Plan, store: Store, device: torch.device, threads: int | None, p
         except Exception as error:  # noqa: BLE001  whatever an entrant's code raises is that entrant's failure alone
             text = f"{type(error).__name__}: {one_line(error)}"
             pipe.send((number, time.perf_counter() - begun, text, False, traceback.format_exc(), loading))
+            if device.type == "cuda":
+                return  # a failed kernel may leave the device's context unusable: the next task gets a new process
 
 
 @dataclass
@@ -90,6 +93,7 @@ class _Worker:
     number: int | None = None
     judged: int | None = None
     since: float = 0.0
+    ended: bool = False
 
 
 @dataclass(frozen=True)
@@ -126,7 +130,7 @@ class LocalExecutor:
                 for worker in list(workers):
                     if worker.pipe in ready or worker.process.sentinel in ready:
                         self._collect(worker, plan, queue, report)
-                        if worker.number is not None:  # it died over its task, which has been reported
+                        if worker.ended:  # its task has been reported
                             workers.remove(worker)
                             if queue:
                                 workers.append(self._start(context, plan, store, worker.device))
@@ -140,7 +144,14 @@ class LocalExecutor:
         threads = 1 if device.type == "cpu" else None
         arguments = (plan, store, device, threads, theirs, os.getpid())
         process = context.Process(target=_work, args=arguments, daemon=True)
-        process.start()
+        # Ctrl-C reaches the whole process group; only this process answers it, and it ends its workers itself
+        here = threading.current_thread() is threading.main_thread()
+        handler = signal.signal(signal.SIGINT, signal.SIG_IGN) if here else None
+        try:
+            process.start()
+        finally:
+            if here:
+                signal.signal(signal.SIGINT, handler)
         theirs.close()
         return _Worker(process, ours, device)
 
@@ -167,7 +178,7 @@ class LocalExecutor:
 
     @staticmethod
     def _collect(worker: _Worker, plan: Plan, queue: deque[int], report: Callable[[Done], None]) -> None:
-        """Take a worker's answer. After a death without one, `worker.number` stays set."""
+        """Take a worker's answer, or see that it has died without one; `worker.ended` says that it takes no more."""
         try:
             if not worker.pipe.poll():
                 raise EOFError
@@ -178,9 +189,11 @@ class LocalExecutor:
             seconds = time.perf_counter() - worker.since
             code = worker.process.exitcode
             hint = "out of memory?" if code == -9 else "see above"
+            worker.ended = True
             report(Done(plan.tasks[worker.number], seconds, f"the worker process ended with status {code} ({hint})"))
             return
         worker.number = None
+        worker.ended = bool(error) and not bad_input and worker.device.type == "cuda"
         task = plan.tasks[number]
         report(Done(task, seconds, error, bad_input, trace, loading))
         if error and (loading or bad_input):
@@ -205,6 +218,10 @@ def devices(name: str, workers: int | None) -> tuple[torch.device, ...]:
             raise BadInput(f"expected a GPU for --device {name}, got {count} usable here; use --device cpu")
         if chosen == [torch.device("cuda")]:
             chosen = [torch.device("cuda", index) for index in range(count)]
+        if any(device.type == "cpu" for device in chosen):
+            raise BadInput(
+                f"expected one kind of device, got --device {name}: numbers of the two are not mixed; name one"
+            )
         return tuple(chosen[i % len(chosen)] for i in range(workers)) if workers else tuple(chosen)
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
     return (torch.device("cpu"),) * (workers or cores)

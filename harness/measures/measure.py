@@ -97,10 +97,16 @@ class Precise(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16"):
+            version = x._version
             logits = self.model(x)
         if not isinstance(logits, Tensor):
             raise BadInput(f"expected logits from the entrant, got a {type(logits).__name__}; return the logits alone")
-        return logits.float()
+        if x._version != version:
+            raise BadInput(
+                "expected the entrant to leave its images as they are, got images changed in place;"
+                " normalise a copy (x = (x - mean) / std)"
+            )
+        return logits.to(torch.float32, copy=True)
 
 
 def natural_logits(model: nn.Module, examples: Examples, classes: int | None = None) -> Tensor:

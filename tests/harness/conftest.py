@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -58,9 +59,8 @@ def harness_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.
 def start(tmp_path: Path) -> Callable[..., subprocess.Popen[bytes]]:
     """Start `harness ...` and go on while it runs."""
 
-    def begin(*arguments: str) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            command(*arguments), cwd=tmp_path, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+    def begin(*arguments: str, **options: Any) -> subprocess.Popen[bytes]:
+        silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        return subprocess.Popen(command(*arguments), cwd=tmp_path, env=environment(), **{**silent, **options})
 
     return begin

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from harness.suites import SUITES
+from leaderboards.records import read_record
 from zoo.architectures import build
 
 RUN = ("run", "--suite", "digits", "--entrants", "standard", "--measures", "standard", "--limit", "20")
@@ -48,12 +49,16 @@ def refused(result, *parts: str) -> None:
         ({"workers": "0"}, ["--workers of at least 1"]),
         ({"shard_size": "0"}, ["--shard-size of at least 1"]),
         ({"device": "tpu"}, ["--device auto, cpu, cuda"]),
+        ({"device": "cuda:7"}, ["usable here"]),
+        ({"measures": ""}, ["--measures"]),
+        ({"entrants": ","}, ["--entrants"]),
+        ({"out": "."}, ["--out"]),
         ({"suite": "cifar10", "entrants": "python:zoo.pyautoattack:resnet18"}, ["data", "put it there"]),
         ({"suite": "svhn", "entrants": "checkpoint:nowhere.pt@resnet-18"}, ["nowhere.pt"]),
     ],
 )
 def test_a_wrong_word_is_one_line(harness_here, tmp_path: Path, options: dict[str, str], parts: list[str]) -> None:
-    refused(harness_here(*replaced(**options, out=str(tmp_path / "out"))), *parts)
+    refused(harness_here(*replaced(**{"out": str(tmp_path / "out"), **options})), *parts)
 
 
 def test_a_wrong_suite_file_is_one_line(harness_here, tmp_path: Path) -> None:
@@ -96,6 +101,8 @@ def files(tmp_path: Path) -> Path:
     torch.save({"state_dict": Code(tmp_path / "ran")}, place / "code-in-zip.pt")
     (place / "mine.py").write_text(
         "import os\n"
+        "import numpy\n"
+        "import torch\n"
         "from torch import nn\n"
         "from zoo.architectures import build\n"
         "class Poisoned(nn.Module):\n"
@@ -118,6 +125,21 @@ def files(tmp_path: Path) -> Path:
         "    def forward(self, x):\n"
         "        if len(x) > 2: os._exit(7)\n"
         "        return x.flatten(1)[:, :10]\n"
+        "class LateInPlace(nn.Module):\n"
+        "    def forward(self, x):\n"
+        "        return (x.sub_(0.5) if len(x) > 2 else x).flatten(1)[:, :10]\n"
+        "class Noisy(nn.Module):\n"
+        "    def forward(self, x):\n"
+        "        return nn.functional.dropout(x.flatten(1)[:, :40], 0.5).unflatten(1, (4, 10)).sum(1)\n"
+        "class Scaled(nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.weight = nn.Parameter(torch.from_numpy(numpy.random.default_rng().random((64, 10))).float())\n"
+        "    def forward(self, x):\n"
+        "        return x.flatten(1) @ self.weight\n"
+        "def late_in_place(): return LateInPlace()\n"
+        "def noisy(): return Noisy()\n"
+        "def built_anew(): return Scaled()\n"
         "def nan(): return Poisoned()\n"
         "def flat(): return Flat()\n"
         "def pair(): return Pair()\n"
@@ -138,6 +160,8 @@ BAD = {
     "python:mine:nan": ["mine.nan:", "finite logits", "NaN"],
     "python:mine:flat": ["mine.flat:", "(2, 10)", "(2, 64)"],
     "python:mine:pair": ["mine.pair:", "tuple"],
+    "python:mine:built_anew": ["mine.built_anew:", "other weights"],
+    "python:mine:late_in_place": ["mine.late_in_place, ", "changed in place"],
     "python:mine:in_place": ["mine.in_place:", "changed in place"],
     "python:mine:colour": ["mine.colour:", "(1, 8, 8)"],
     "python:mine:absent": ["mine.absent:", "absent"],
@@ -159,6 +183,27 @@ def test_bad_entrants_are_one_line_each_and_do_not_stop_the_others(harness, file
     assert [path.stem for path in (out / "results").rglob("*.json")] == ["standard"]
 
 
+def test_an_entrant_that_writes_into_its_images_spoils_nobody_elses_numbers(
+    harness, files: Path, tmp_path: Path
+) -> None:
+    alone, beside = tmp_path / "alone", tmp_path / "beside"
+    harness(*replaced(measures="standard,energies", out=str(alone)))
+    entrants = "python:mine:late_in_place,python:mine:in_place,standard"
+    harness(*replaced(measures="standard,energies", out=str(beside), entrants=entrants, workers="1"), cwd=files)
+    found = [read_record(next((out / "results").rglob("standard.json"))).findings() for out in (alone, beside)]
+    assert found[0] == found[1]
+
+
+def test_a_randomised_entrant_gives_the_same_numbers_on_any_number_of_workers(
+    harness, files: Path, tmp_path: Path
+) -> None:
+    job = replaced(entrants="python:mine:noisy", measures="standard,energies", shard_size="5")
+    for workers in ("1", "2"):
+        assert harness(*job, "--workers", workers, "--out", str(tmp_path / workers), cwd=files).returncode == 0
+    found = [read_record(next((tmp_path / w / "results").rglob("*.json"))).findings() for w in ("1", "2")]
+    assert found[0] == found[1]
+
+
 def test_an_entrant_that_crashes_is_a_failed_task_and_named(harness, files: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     result = harness(*replaced(entrants="python:mine:exploding,python:mine:dying,standard", out=str(out)), cwd=files)
@@ -178,6 +223,33 @@ def test_images_outside_the_unit_range_are_one_line(harness_here, tmp_path: Path
     np.savez(tmp_path / "data" / "loud" / "test.npz", image=np.full((4, 8, 8, 1), 16.0), label=np.arange(4))
     result = harness_here(*replaced(data_dir=str(tmp_path / "data"), dataset="loud", out=str(tmp_path / "out")))
     refused(result, "images in [0,1]", "16")
+
+
+def test_part_of_a_data_set_does_not_pass_for_all_of_it(harness_here, tmp_path: Path) -> None:
+    from PIL import Image
+
+    for k in range(10):
+        place = tmp_path / "data" / "cifar10" / "test" / f"class-{k}"
+        place.mkdir(parents=True)
+        Image.new("RGB", (32, 32), (k, k, k)).save(place / "0.png")
+    job = (
+        "run",
+        "--suite",
+        "cifar10",
+        "--entrants",
+        "python:zoo.pyautoattack:resnet18",
+        "--data-dir",
+        str(tmp_path / "data"),
+    )
+    refused(harness_here(*job, "--out", str(tmp_path / "out")), "10000 examples", "got 10")
+
+
+def test_a_record_does_not_mix_precisions_or_shard_sizes(harness, tmp_path: Path) -> None:
+    out = str(tmp_path / "out")
+    assert harness(*replaced(out=out)).returncode == 0
+    for changed in ({"precision": "bf16"}, {"shard_size": "10"}):
+        refused(harness(*replaced(out=out, measures="energies", **changed)), "settings", "fp32 on cpu in shards of 100")
+    assert harness(*replaced(out=out, shard_size="10")).returncode == 0, "all that it has may be measured again"
 
 
 def test_every_suite_has_a_name_for_each_measure_that_exists() -> None:

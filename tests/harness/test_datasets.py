@@ -175,6 +175,8 @@ def test_an_npz_of_floats_in_the_unit_range_is_read(tmp_path: Path) -> None:
         ({"image": np.full((2, 4, 4, 1), np.nan), "label": np.arange(2)}, r"expected images in \[0,1\]"),
         ({"image": np.zeros((2, 4, 4, 1)), "label": np.array([0, -1])}, "expected labels from 0"),
         ({"image": np.zeros((2, 4, 4, 1)), "label": np.arange(3)}, "as many labels as images"),
+        ({"image": np.full((2, 4, 4, 1), "x"), "label": np.arange(2)}, "of uint8 or floats"),
+        ({"image": np.zeros((2, 4, 4, 1), complex), "label": np.arange(2)}, "of uint8 or floats"),
         ({"image": np.zeros((2, 16)), "label": np.arange(2)}, r"expected image \(N, H, W, C\)"),
         ({"images": np.zeros((2, 4, 4, 1)), "label": np.arange(2)}, "expected the arrays image and label"),
         ({"image": np.array([{}, {}], dtype=object), "label": np.arange(2)}, "expected an .npz of plain arrays"),
@@ -184,6 +186,36 @@ def test_a_wrong_npz_is_one_clear_line(tmp_path: Path, arrays: dict[str, np.ndar
     with pytest.raises(BadInput, match=message) as caught:
         datasets.load("mine", "test", data_dir=npz(tmp_path, **arrays), shape=(1, 4, 4), classes=5)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 garbage", b"\x93NUMPY not quite"])
+def test_a_broken_npz_is_one_clear_line(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "test.npz").write_bytes(content)
+    with pytest.raises(BadInput, match=r"expected an \.npz of plain arrays"):
+        datasets.load("mine", "test", data_dir=tmp_path, shape=(1, 4, 4), classes=5)
+
+
+def test_classes_named_by_numbers_are_in_the_order_of_the_numbers(tmp_path: Path) -> None:
+    folder(tmp_path / "mine", "test", classes=12, each=1)
+    for path in sorted((tmp_path / "mine" / "test").iterdir()):
+        path.rename(path.with_name(path.name.removeprefix("class-")))
+    images = datasets.load("mine", "test", data_dir=tmp_path, shape=CIFAR10, classes=12)
+    assert images.classes == tuple(str(k) for k in range(12))
+
+
+def test_a_class_without_pictures_is_named(tmp_path: Path) -> None:
+    folder(tmp_path / "mine", "test", classes=2)
+    (tmp_path / "mine" / "test" / "class-9").mkdir()
+    with pytest.raises(BadInput, match="none of class-9"):
+        datasets.load("mine", "test", data_dir=tmp_path, shape=CIFAR10, classes=3)
+
+
+def test_examples_are_copies_that_nobody_else_sees() -> None:
+    images = datasets.digits("test")
+    before = images.fingerprint
+    images.examples(0, 5).x.zero_()
+    assert ImageSet("digits", "test", images.images, images.labels, images.classes, "").fingerprint == before
 
 
 @pytest.mark.parametrize("name", ["cifar10", "svhn", "tiny-imagenet", "imagenet", "nowhere"])

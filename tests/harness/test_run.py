@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import time
 from pathlib import Path
@@ -65,6 +66,20 @@ def test_a_killed_run_resumes_and_equals_an_uninterrupted_one_on_another_number_
     assert f"{len(after) - len(before)} of {len(after)} shards" in resumed.stderr
     assert findings(broken) == findings(whole)
     assert set(after) == {broken / path.relative_to(whole) for path in shard_files(whole)}
+
+
+def test_ctrl_c_is_one_line_and_keeps_what_is_measured(start, tmp_path: Path) -> None:
+    out, log = tmp_path / "out", tmp_path / "log"
+    with log.open("wb") as stream:
+        process = start(*JOB, "--out", str(out), "--workers", "2", stderr=stream, start_new_session=True)
+        while len(shard_files(out)) < 6:
+            assert process.poll() is None, "the run ended before it could be interrupted"
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(timeout=60) == 130
+    assert "Traceback" not in log.read_text()
+    assert "run the same command again" in log.read_text().splitlines()[-1]
+    assert records(out), "measures that were whole are in records"
 
 
 def test_the_same_command_again_does_nothing(harness, tmp_path: Path) -> None:

@@ -58,6 +58,15 @@ def test_a_suite_may_start_from_a_built_in_one(tmp_path: Path) -> None:
     assert suite.entrants == SUITES["cifar10"].entrants
 
 
+def test_a_suite_on_other_data_never_has_the_name_of_a_built_in_one() -> None:
+    on = SUITES["cifar10"].on("svhn")
+    assert (on.name, on.dataset) == ("cifar10-on-svhn", "svhn")
+    assert {SUITES["cifar10"].on(name).name for name in ("cifar100", "digits")} == {
+        "cifar10-on-cifar100",
+        "cifar10-on-digits",
+    }
+
+
 def test_other_data_keep_the_zoo_of_the_suite_that_they_replace(tmp_path: Path) -> None:
     suite = find_suite(str(write(tmp_path, 'base = "cifar10"\nname = "cifar10-jpeg"\ndataset = "cifar10-jpeg"')))
     assert (suite.dataset, suite.domain.dataset) == ("cifar10-jpeg", "cifar10")
@@ -82,6 +91,11 @@ def test_other_data_keep_the_zoo_of_the_suite_that_they_replace(tmp_path: Path) 
         ('base = "cifar"\nname = "mine"', "did you mean cifar10"),
         ('base = "cifar10"\neps = "4/255"', "expected a name of its own"),
         (WHOLE + 'measures = ["standard", 3]', "expected a list of names"),
+        (WHOLE + "measures = []", "expected at least one measure"),
+        (WHOLE.replace('"128/255"', '"1e400"'), "expected eps >= 0"),
+        (WHOLE.replace('"128/255"', '"1e99999999"'), "expected eps >= 0"),
+        (WHOLE.replace("[3, 24, 24]", "[3, 24, true]"), r"expected shape = \[channels, height, width\]"),
+        ('base = ["cifar10"]\nname = "mine"', "expected base to be a built-in suite"),
     ],
 )
 def test_a_wrong_suite_file_is_one_clear_line(tmp_path: Path, text: str, message: str) -> None:

@@ -1,0 +1,173 @@
+"""From the options of `harness run` to who is judged, on what, by which measures; what cannot be is named."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+import zoo
+from harness import datasets
+from harness.cli import options
+from harness.errors import BadInput, one_line
+from harness.findings import of_the_same, settings_apart, suite_info
+from harness.images import ImageSet
+from harness.measures import MEASURES, Measure
+from harness.plan import Judged, Plan
+from harness.suites import Suite
+from leaderboards.records import RecordError, file_stem, read_record
+from zoo.checkpoints import own_entrants
+from zoo.entrant import Transform, did_you_mean
+
+stderr = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+@dataclass
+class Failures:
+    """What went wrong, by entrant; decides the exit status."""
+
+    bad_input: int = 0
+    failed: int = 0
+
+    def add(self, who: str, message: str, *, bad_input: bool) -> None:
+        if bad_input:
+            self.bad_input += 1
+        else:
+            self.failed += 1
+        stderr.print(f"harness: error: {who}: {message}", markup=False)
+
+    @property
+    def status(self) -> int:
+        return 1 if self.failed else 2 if self.bad_input else 0
+
+
+def chosen_measures(text: str | None, suite: Suite) -> list[Measure]:
+    """--measures, else the suite's, as objects in their fixed order."""
+    wanted = options.names(text, "--measures") or list(suite.measures)
+    for name in wanted:
+        if name not in MEASURES:
+            raise BadInput(
+                f"expected a measure, got {name!r};{did_you_mean(name, MEASURES)} choose among {', '.join(MEASURES)}"
+            )
+    return [measure for name, measure in MEASURES.items() if name in wanted]
+
+
+def chosen_entrants(
+    text: str | None, suite: Suite, *, model_dir: Path, allow_pickle: Sequence[str]
+) -> tuple[list[zoo.Entrant], bool]:
+    """--entrants, else the suite's own and default ones; and whether they were asked for by name."""
+    folders = options.own_folders()
+
+    own = {entrant.card.name: entrant for domain in suite.domains[::-1] for entrant in own_entrants(domain, folders)}
+
+    def find(spec: str) -> zoo.Entrant:
+        domain = suite.domains[-1] if spec in own and own[spec].domain != suite.domain else suite.domain
+        return zoo.find(spec, domain, model_dir=model_dir, own_folders=folders, allow_pickle=allow_pickle)
+
+    specs = options.names(text, "--entrants")
+    found = [find(spec) for spec in specs] if specs else [*own.values(), *(find(spec) for spec in suite.entrants)]
+    unique = list({entrant.spec: entrant for entrant in found}.values())
+    by_name: dict[str, str] = {}
+    for entrant in unique:
+        other = by_name.setdefault(file_stem(entrant.card.name), entrant.spec)
+        if other != entrant.spec:
+            raise BadInput(
+                f"expected entrants with different names, got {other} and {entrant.spec}, both {entrant.card.name!r};"
+                " rename one, or judge them in two runs with two --out"
+            )
+    return unique, bool(specs)
+
+
+def available(
+    entrants: Sequence[zoo.Entrant], suite: Suite, *, named: bool, download: bool, failures: Failures
+) -> list[tuple[zoo.Entrant, zoo.Weights]]:
+    """The entrants whose files are here (fetched with --download), hashed; the others are named with what to do."""
+    ready = []
+    for entrant in entrants:
+        name = entrant.card.name
+        try:
+            if entrant.missing():
+                if download:
+                    stderr.print(f"fetching {name}", markup=False)
+                    entrant.fetch()
+                elif entrant.card.source != "robustbench":
+                    entrant.weights()  # says what is missing: an own file has no download
+                else:
+                    spec = shlex.quote(entrant.spec)
+                    command = f"harness run --suite {shlex.quote(suite.name)} --entrants {spec} --download"
+                    if named:
+                        failures.add(name, f"expected its files, got none here; do: {command}", bad_input=True)
+                    else:
+                        stderr.print(f"not here: {name}; to fetch and judge it: {command}", markup=False)
+                    continue
+            ready.append((entrant, entrant.weights()))
+        except (BadInput, zoo.EntrantError) as error:
+            failures.add(name, one_line(error), bad_input=True)
+    return ready
+
+
+def refuse_overwriting(judged: Judged, plan: Plan, out: Path) -> None:
+    """An entrant must not take the record of another that has its name, nor mix settings in its own."""
+    suite, name = plan.suite, judged.name
+    folder, file = out / "results" / file_stem(suite.name), f"{file_stem(name)}.json"
+    for path in (folder / file, *folder.glob(f"partial-*/{file}")):
+        try:
+            record = read_record(path)
+        except RecordError:
+            continue
+        there = record.entrant
+        if there.spec != judged.entrant.spec and there.weights_sha256 != judged.weights.sha256:
+            raise BadInput(
+                f"expected a name of its own, got {name!r}, which {there.spec} has on this board;"
+                " rename it, or name another --out"
+            )
+        if record.limit != plan.limit or not of_the_same(record, suite_info(plan, judged), judged.weights.sha256):
+            continue
+        if apart := settings_apart(record, plan):
+            raise BadInput(
+                f"expected the settings that the record of {name!r} has ({apart}), got {plan.precision} on {plan.device} in"
+                f" shards of {suite.shard_size}; name another --out, or measure all that it has"
+            )
+
+
+def with_images(
+    ready: Sequence[tuple[zoo.Entrant, zoo.Weights]], suite: Suite, *, data_dir: Path, download: bool
+) -> list[Judged]:
+    """The entrants with the suite's images, read once for each transform that an entrant brings."""
+    sets: dict[str, ImageSet] = {}
+    judged = []
+    for entrant, weights in ready:
+        transform = entrant.transform()
+        name = " ".join(repr(transform).split()) if transform else ""
+        if name not in sets:
+            sets[name] = suite_images(suite, data_dir=data_dir, download=download, transform=transform)
+        judged.append(Judged(entrant, weights, sets[name], name))
+    return judged
+
+
+def suite_images(suite: Suite, *, data_dir: Path, download: bool, transform: Transform | None = None) -> ImageSet:
+    """The suite's test examples, checked against what the suite says of them."""
+    images = datasets.load(
+        suite.dataset,
+        "test",
+        data_dir=data_dir,
+        shape=suite.shape,
+        classes=suite.classes,
+        download=download,
+        transform=transform,
+    )
+    if len(images.classes) != suite.classes or (transform is None and images.shape != suite.shape):
+        raise BadInput(
+            f"expected {suite.classes} classes and images of {suite.shape} for {suite.name},"
+            f" got {len(images.classes)} and {images.shape} in {images.source}; correct the suite or the data"
+        )
+    # a suite on other data (its base is set, its name the data's) judges what there is; one by its own name judges all
+    if suite.examples and len(images) < suite.examples and images.name == suite.dataset and not suite.base:
+        raise BadInput(
+            f"expected {suite.examples} examples of {suite.dataset} for the suite {suite.name}, got {len(images)} in"
+            f" {images.source}; complete them, or give them a name of their own with --dataset"
+        )
+    return images.first(suite.examples)
