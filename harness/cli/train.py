@@ -30,6 +30,8 @@ TITLES = {
     "standard": "Standard training",
     "sat": "Towards Deep Learning Models Resistant to Adversarial Attacks",
     "trades": "Theoretically Principled Trade-off between Robustness and Accuracy",
+    "mart": "Improving Adversarial Robustness Requires Revisiting Misclassified Examples",
+    "mail-trades": "Probabilistic Margins for Instance Reweighting in Adversarial Training",
     "weat-nat": "Shedding More Light on Robust Classifiers under the lens of Energy-based Models",
     "weat-adv": "Shedding More Light on Robust Classifiers under the lens of Energy-based Models",
 }
@@ -37,6 +39,8 @@ LINKS = {
     "standard": "",
     "sat": "https://arxiv.org/abs/1706.06083",
     "trades": "https://arxiv.org/abs/1901.08573",
+    "mart": "https://openreview.net/forum?id=rklOg6EFwS",
+    "mail-trades": "https://arxiv.org/abs/2106.07904",
     "weat-nat": "https://arxiv.org/abs/2407.06315",
     "weat-adv": "https://arxiv.org/abs/2407.06315",
 }

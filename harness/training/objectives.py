@@ -94,6 +94,10 @@ def weat_adv(logits: Tensor, logits_adv: Tensor, y: Tensor, beta: float = 7.0) -
     return (weights * _ce(logits_adv, y)).mean() + beta * (weights * kl(logits, logits_adv)).mean()
 
 
+Loss = Callable[[Tensor | None, Tensor | None, Tensor, float, bool], Tensor]
+"""(natural logits, adversarial logits, labels, beta, warm) to a scalar; `warm` is False before MAIL's weights apply."""
+
+
 @dataclass(frozen=True)
 class Objective:
     """An objective with what it needs: the inner attack's loss (None: no attack) and whether it sees natural logits."""
@@ -101,7 +105,7 @@ class Objective:
     name: str
     attack: Literal["ce", "kl"] | None
     natural: bool
-    loss: Callable[[Tensor | None, Tensor | None, Tensor, float], Tensor]
+    loss: Loss
     beta: float = 0.0
 
 
@@ -113,10 +117,18 @@ def _of(value: Tensor | None) -> Tensor:
 OBJECTIVES: dict[str, Objective] = {
     objective.name: objective
     for objective in (
-        Objective("standard", None, True, lambda nat, adv, y, beta: standard(_of(nat), y)),
-        Objective("sat", "ce", False, lambda nat, adv, y, beta: sat(_of(adv), y)),
-        Objective("trades", "kl", True, lambda nat, adv, y, beta: trades(_of(nat), _of(adv), y, beta), 6.0),
-        Objective("weat-nat", "kl", True, lambda nat, adv, y, beta: weat_nat(_of(nat), _of(adv), y, beta), 6.0),
-        Objective("weat-adv", "kl", True, lambda nat, adv, y, beta: weat_adv(_of(nat), _of(adv), y, beta), 7.0),
+        Objective("standard", None, True, lambda nat, adv, y, beta, warm: standard(_of(nat), y)),
+        Objective("sat", "ce", False, lambda nat, adv, y, beta, warm: sat(_of(adv), y)),
+        Objective("trades", "kl", True, lambda nat, adv, y, beta, warm: trades(_of(nat), _of(adv), y, beta), 6.0),
+        Objective("mart", "ce", True, lambda nat, adv, y, beta, warm: mart(_of(nat), _of(adv), y, beta), 5.0),
+        Objective(
+            "mail-trades",
+            "kl",
+            True,
+            lambda nat, adv, y, beta, warm: mail_trades(_of(nat), _of(adv), y, beta, weighted=warm),
+            6.0,
+        ),
+        Objective("weat-nat", "kl", True, lambda nat, adv, y, beta, warm: weat_nat(_of(nat), _of(adv), y, beta), 6.0),
+        Objective("weat-adv", "kl", True, lambda nat, adv, y, beta, warm: weat_adv(_of(nat), _of(adv), y, beta), 7.0),
     )
 }

@@ -16,7 +16,7 @@ class Recipe:
     """SGD with a one-cycle learning rate (peak at a quarter), images in [0,1] without mean and standard deviation.
 
     The inner attack has `attack_steps` steps of `attack_step_size` (a fraction of eps). `crop` is the padding of random
-    crops (0: none); flips follow the suite.
+    crops (0: none); flips follow the suite. `warm_up` is the share of the epochs before MAIL's weights apply.
     """
 
     objective: str
@@ -30,10 +30,19 @@ class Recipe:
     attack_steps: int = 10
     attack_step_size: float = 0.25
     crop: int = 4
+    warm_up: float = 0.75
     seed: int = 1
 
 
-DIGITS_EPOCHS = {"standard": 30, "sat": 60, "trades": 60, "weat-nat": 100, "weat-adv": 100}
+DIGITS_EPOCHS = {
+    "standard": 30,
+    "sat": 60,
+    "trades": 60,
+    "mart": 60,
+    "mail-trades": 60,
+    "weat-nat": 100,
+    "weat-adv": 100,
+}
 """WEAT's weights, not normalised, are also a smaller learning rate: on digits it needs more epochs to arrive."""
 
 

@@ -47,9 +47,19 @@ def augmented(x: Tensor, *, crop: int, flip: bool, generator: torch.Generator) -
 
 
 def training_loss(
-    model: nn.Module, x: Tensor, y: Tensor, suite: Suite, recipe: Recipe, generator: torch.Generator
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    suite: Suite,
+    recipe: Recipe,
+    generator: torch.Generator,
+    *,
+    warm: bool = True,
 ) -> tuple[Tensor, Tensor]:
-    """The objective on a batch, with its inner attack, and the logits whose accuracy is reported."""
+    """The objective on a batch, with its inner attack, and the logits whose accuracy is reported.
+
+    `warm` is False during the warm-up, in which MAIL is TRADES.
+    """
     objective: Objective = OBJECTIVES[recipe.objective]
     natural = adversarial = None
     if objective.attack is not None:
@@ -60,7 +70,7 @@ def training_loss(
         adversarial = model(x_adv)
     else:
         natural = model(x)
-    loss = objective.loss(natural, adversarial, y, objective.beta)
+    loss = objective.loss(natural, adversarial, y, objective.beta, warm)
     logits = natural if natural is not None else adversarial
     assert logits is not None
     return loss, logits
@@ -96,10 +106,11 @@ def train(
         order = torch.randperm(len(images), generator=generator).to(device)
         losses = torch.zeros((), device=device)
         right = torch.zeros((), device=device)
+        warm = number > recipe.warm_up * recipe.epochs
         for batch in order.split(size)[:steps]:
             x = augmented(examples.x[batch], crop=recipe.crop, flip=suite.flip, generator=generator)
             y = examples.y[batch]
-            loss, logits = training_loss(model, x, y, suite, recipe, generator)
+            loss, logits = training_loss(model, x, y, suite, recipe, generator, warm=warm)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -47,7 +48,8 @@ def test_a_shipped_entrant_is_made_again_within_tolerance(harness, tmp_path: Pat
     # the recipe is deterministic on one machine; on another, rounding may lead training elsewhere
     assert accuracies(again) == pytest.approx(accuracies(shipped.load()), abs=0.06)
     card, before = (json.loads(p.read_text()) for p in (path.with_suffix(".json"), SHIPPED / "digits" / f"{name}.json"))
-    assert card["training"]["recipe"] == before["training"]["recipe"]
+    then, now = before["training"]["recipe"], card["training"]["recipe"]
+    assert {field: now[field] for field in then} == then  # a field that is new since then has its neutral default
     assert card["training"]["fingerprint"] == before["training"]["fingerprint"] == digits("train").fingerprint
 
 
@@ -102,6 +104,21 @@ def test_the_gradient_of_a_training_step_is_the_objectives_alone(name: str) -> N
     assert not any(gradients for _, gradients in inner)
     loss.backward()
     assert all(parameter.grad is not None for parameter in model.parameters())
+
+
+def test_mail_is_trades_until_its_warm_up_is_over() -> None:
+    images = digits("train").first(128)
+
+    def weights(name: str, warm_up: float) -> torch.Tensor:
+        two = replace(recipe(name, SUITE, architecture=None, epochs=2, seed=None), warm_up=warm_up)
+        model = train(SUITE, two, images, torch.device("cpu"), lambda epoch: None)
+        return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
+
+    trades = weights("trades", 0.0)
+    assert torch.equal(weights("mail-trades", 1.0), trades)
+    halves = [weights("mail-trades", 0.5), weights("mail-trades", 0.0)]
+    assert not torch.equal(halves[0], trades)
+    assert not torch.equal(halves[0], halves[1])
 
 
 def test_crops_are_windows_of_the_padded_image_and_flips_are_mirrors() -> None:
