@@ -20,7 +20,7 @@ LIBRARIES = ("torch", "torchvision", "numpy", "pyautoattack", "robustbench", "ti
 def commit() -> tuple[str | None, bool | None]:
     """The harness's git commit, and whether its code differed from it; (None, None) outside a checkout.
 
-    Only code counts as a difference: records that a run has just written do not make its code dirty.
+    Only code counts as a difference: records and entrants that a run has just written do not make its code dirty.
     """
     here = Path(__file__).resolve().parent
 
@@ -33,7 +33,14 @@ def commit() -> tuple[str | None, bool | None]:
     try:
         if Path(git("rev-parse", "--show-toplevel")) != here.parent:
             return None, None  # installed somewhere inside another project's checkout
-        code = ("harness", "zoo", "leaderboards/*.py", "leaderboards/templates", "pyproject.toml")
+        code = (
+            "harness",
+            "zoo/*.py",
+            "zoo/architectures",
+            "leaderboards/*.py",
+            "leaderboards/templates",
+            "pyproject.toml",
+        )
         return git("rev-parse", "HEAD"), bool(git("-C", str(here.parent), "status", "--porcelain", "--", *code))
     except (OSError, subprocess.SubprocessError):
         return None, None
