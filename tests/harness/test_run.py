@@ -21,7 +21,7 @@ from leaderboards.arrays import read_arrays
 from leaderboards.records import Record, read_record, record_files
 from zoo.checkpoints import own_entrants
 
-SHIPPED = ("standard", "sat", "trades", "weat-nat", "weat-adv")
+SHIPPED = ("standard", "sat", "trades", "mart", "mail-trades", "weat-nat", "weat-adv")
 
 
 def records(out: Path) -> dict[str, Record]:
@@ -71,7 +71,9 @@ def test_a_killed_run_resumes_and_equals_an_uninterrupted_one_on_another_number_
 def test_ctrl_c_is_one_line_and_keeps_what_is_measured(start, tmp_path: Path) -> None:
     out, log = tmp_path / "out", tmp_path / "log"
     with log.open("wb") as stream:
-        process = start(*JOB, "--out", str(out), "--workers", "2", stderr=stream, start_new_session=True)
+        # a shell that runs this in the background has its children ignore Ctrl-C, and they hand that down
+        heeding = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL), "start_new_session": True}
+        process = start(*JOB, "--out", str(out), "--workers", "2", stderr=stream, **heeding)
         while len(shard_files(out)) < 6:
             assert process.poll() is None, "the run ended before it could be interrupted"
             time.sleep(0.05)
