@@ -108,12 +108,11 @@ class RobustAccuracy(Measure):
         for k, name in enumerate(STAGES):
             values[f"accuracy_after.{name}"] = proportion(stage > k)
         seen = list(notes)
-        by_square = float(np.mean(stage == STAGES.index("square")))
-        if by_square > SQUARE_GAIN:
-            seen.append(
-                Note(
-                    "square-gain",
-                    f"Square broke {by_square:.1%} that the gradient attacks left: they may have been misled",
-                )
+        by_square = int(np.count_nonzero(stage == STAGES.index("square")))
+        if by_square > SQUARE_GAIN * len(stage):
+            message = (
+                f"Square broke {by_square} of {len(stage)} examples, which the gradient attacks had left:"
+                " where it breaks many, they were misled"
             )
+            seen.append(Note("square-gain", message))
         return Summary(values, flags_of(seen))
