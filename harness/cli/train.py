@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,10 @@ from harness.provenance import commit, versions
 from harness.suite_files import find_suite
 from harness.training.objectives import OBJECTIVES
 from harness.training.recipes import recipe as recipe_named
-from harness.training.trainer import Epoch, train
+from harness.training.trainer import Epoch, Interrupted, train
+from leaderboards.records import file_stem
 from zoo.architectures import ARCHITECTURES
+from zoo.cards import require_name
 from zoo.checkpoints import SHIPPED, save_entrant
 from zoo.entrant import did_you_mean
 
@@ -75,6 +78,7 @@ def command(**given: Any) -> int:
             f"expected an architecture, got {recipe.architecture!r};{did_you_mean(recipe.architecture, ARCHITECTURES)}"
             f" choose one of {', '.join(ARCHITECTURES)}"
         )
+    name = require_name(given["name"] or recipe.objective)
     device = devices(given["device"], None)[0]
     images = datasets.load(
         suite.dataset,
@@ -86,17 +90,26 @@ def command(**given: Any) -> int:
     )
     suite = suite.on(images.name)
     folder = options.output_folder(given["out"] or (options.checkout() or Path.cwd()) / "zoo")
-    begun = datetime.now(UTC)
+    epochs: list[Epoch] = []
 
     def report(epoch: Epoch) -> None:
+        epochs.append(epoch)
         stderr.print(
             f"epoch {epoch.number}/{recipe.epochs}  loss {epoch.loss:.4f}  accuracy on its batches {epoch.accuracy:.1%}"
             f"  {epoch.seconds:.1f} s",
             markup=False,
         )
 
+    checkpoint = folder / suite.name / f".{file_stem(name)}.checkpoint"
+    if checkpoint.exists():
+        stderr.print(f"going on from {checkpoint}", markup=False)
+    stop = threading.Event()
+    before = signal.signal(signal.SIGTERM, lambda number, frame: stop.set())
     try:
-        model = train(suite, recipe, images, device, report)
+        model = train(suite, recipe, images, device, report, checkpoint=checkpoint, asked_to_stop=stop.is_set)
+    except Interrupted:
+        stderr.print("asked to stop: saved; run the same command again to go on", markup=False)
+        return 128 + signal.SIGTERM
     except RuntimeError as error:
         if "size mismatch" not in str(error) and "Kernel size" not in str(error) and "shapes cannot" not in str(error):
             raise
@@ -104,6 +117,8 @@ def command(**given: Any) -> int:
             f"expected an architecture for images of {suite.shape}, got {recipe.architecture}:"
             f" {one_line(error).splitlines()[0]}; choose another --architecture"
         ) from error
+    finally:
+        signal.signal(signal.SIGTERM, before)
     revision, dirty = commit()
     training = {
         "recipe": asdict(recipe),
@@ -114,12 +129,11 @@ def command(**given: Any) -> int:
         "fingerprint": images.fingerprint,
         "images": len(images),
         "device": device.type,
-        "seconds": round((datetime.now(UTC) - begun).total_seconds(), 1),
+        "seconds": round(epochs[-1].trained, 1) if epochs else None,
         "commit": revision,
         "dirty": dirty,
         "versions": versions(),
     }
-    name = given["name"] or recipe.objective
     card = zoo.Card(
         name=name,
         source="zoo",
@@ -131,6 +145,7 @@ def command(**given: Any) -> int:
         training=training,
     )
     entrant = save_entrant(folder / suite.name / name, model, card, suite.domain)
+    checkpoint.unlink(missing_ok=True)
     click.echo(str(entrant.path))
     by_name = folder.resolve() in (SHIPPED, *(own.resolve() for own in options.own_folders()))
     spec = name if by_name else f"checkpoint:{entrant.path}"

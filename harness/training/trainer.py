@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +17,7 @@ from harness.errors import BadInput
 from harness.images import ImageSet
 from harness.shard import deterministic
 from harness.suites import Suite
+from harness.training.checkpoint import load, save
 from harness.training.objectives import OBJECTIVES, Objective
 from harness.training.recipes import Recipe
 from zoo.architectures import build
@@ -21,12 +25,16 @@ from zoo.architectures import build
 
 @dataclass(frozen=True)
 class Epoch:
-    """What is said of an epoch: its number from 1, the mean loss, accuracy on the images it trained on, and seconds."""
+    """What is said of an epoch: its number from 1, the mean loss, accuracy on the images it trained on, and seconds.
+
+    `trained` adds up the seconds of training so far, those before an interruption included.
+    """
 
     number: int
     loss: float
     accuracy: float
     seconds: float
+    trained: float
 
 
 def augmented(x: Tensor, *, crop: int, flip: bool, generator: torch.Generator) -> Tensor:
@@ -76,51 +84,130 @@ def training_loss(
     return loss, logits
 
 
-def train(
-    suite: Suite, recipe: Recipe, images: ImageSet, device: torch.device, report: Callable[[Epoch], None]
-) -> nn.Module:
-    """A trained network in eval mode on the CPU. The last epoch's weights are kept: none is chosen by any accuracy."""
-    if recipe.epochs < 1:
-        raise BadInput(f"expected --epochs of at least 1, got {recipe.epochs}; give a larger one")
-    deterministic(1 if device.type == "cpu" else None)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(recipe.seed)
-        model = build(recipe.architecture, suite.classes, suite.shape).to(device)
-    generator = torch.Generator().manual_seed(recipe.seed)
-    examples = images.examples(0, len(images)).to(device)
-    size = min(recipe.batch_size, len(images))
-    steps = len(images) // size
-    optimizer = torch.optim.SGD(
-        model.parameters(),
-        lr=recipe.lr,
-        momentum=recipe.momentum,
-        nesterov=recipe.nesterov,
-        weight_decay=recipe.weight_decay,
-    )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, recipe.lr, total_steps=recipe.epochs * steps, pct_start=0.25, cycle_momentum=False
-    )
-    for number in range(1, recipe.epochs + 1):
+class Interrupted(Exception):
+    """Training was asked to stop, and has saved where it stands."""
+
+
+class Run:
+    """A training run: network, optimiser, schedule, random numbers, and where it stands in its epochs."""
+
+    def __init__(self, suite: Suite, recipe: Recipe, images: ImageSet, device: torch.device) -> None:
+        if recipe.epochs < 1:
+            raise BadInput(f"expected --epochs of at least 1, got {recipe.epochs}; give a larger one")
+        deterministic(1 if device.type == "cpu" else None)
+        self.suite, self.recipe, self.device = suite, recipe, device
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(recipe.seed)
+            self.model = build(recipe.architecture, suite.classes, suite.shape).to(device)
+        self.generator = torch.Generator().manual_seed(recipe.seed)
+        self.examples = images.examples(0, len(images)).to(device)
+        self.size = min(recipe.batch_size, len(images))
+        self.steps = len(images) // self.size
+        self.optimizer = torch.optim.SGD(
+            self.model.parameters(),
+            lr=recipe.lr,
+            momentum=recipe.momentum,
+            nesterov=recipe.nesterov,
+            weight_decay=recipe.weight_decay,
+        )
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self.optimizer, recipe.lr, total_steps=recipe.epochs * self.steps, pct_start=0.25, cycle_momentum=False
+        )
+        self.identity = {"suite": suite.name, "fingerprint": images.fingerprint, **asdict(recipe)}
+        self.epoch, self.step, self.seconds = 1, 0, 0.0
+        self.order = torch.empty(0, dtype=torch.int64)
+        self.losses, self.right = torch.zeros((), device=device), torch.zeros((), device=device)
+
+    def state(self) -> dict[str, Any]:
+        """Everything that the rest of the run depends on."""
+        return {
+            "identity": self.identity,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "generator": self.generator.get_state(),
+            "epoch": self.epoch,
+            "step": self.step,
+            "seconds": self.seconds,
+            "order": self.order.cpu(),
+            "losses": self.losses.cpu(),
+            "right": self.right.cpu(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Stand where a saved state stood."""
+        self.model.load_state_dict(state["model"], strict=True)
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.generator.set_state(state["generator"])
+        self.epoch, self.step, self.seconds = state["epoch"], state["step"], state["seconds"]
+        self.order = state["order"].to(self.device)
+        self.losses, self.right = state["losses"].to(self.device), state["right"].to(self.device)
+
+    def take_step(self) -> None:
+        """One step of the optimiser, on the next batch of the epoch."""
+        batch = self.order[self.step * self.size : (self.step + 1) * self.size]
+        x = augmented(self.examples.x[batch], crop=self.recipe.crop, flip=self.suite.flip, generator=self.generator)
+        y = self.examples.y[batch]
+        warm = self.epoch > self.recipe.warm_up * self.recipe.epochs
+        loss, logits = training_loss(self.model, x, y, self.suite, self.recipe, self.generator, warm=warm)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+        self.schedule.step()
+        self.losses += loss.detach()
+        self.right += (logits.detach().argmax(1) == y).sum()
+        self.step += 1
+
+    def take_epoch(self, save: Callable[[], None], asked_to_stop: Callable[[], bool]) -> Epoch:
+        """What is left of the epoch; raises Interrupted, having saved, when it is asked to stop."""
         begun = time.perf_counter()
-        model.train()
-        order = torch.randperm(len(images), generator=generator).to(device)
-        losses = torch.zeros((), device=device)
-        right = torch.zeros((), device=device)
-        warm = number > recipe.warm_up * recipe.epochs
-        for batch in order.split(size)[:steps]:
-            x = augmented(examples.x[batch], crop=recipe.crop, flip=suite.flip, generator=generator)
-            y = examples.y[batch]
-            loss, logits = training_loss(model, x, y, suite, recipe, generator, warm=warm)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-            losses += loss.detach()
-            right += (logits.detach().argmax(1) == y).sum()
-        if not bool(losses.isfinite()):
+        self.model.train()
+        if self.step == 0:
+            self.order = torch.randperm(len(self.examples), generator=self.generator).to(self.device)
+            self.losses, self.right = torch.zeros_like(self.losses), torch.zeros_like(self.right)
+        while self.step < self.steps:
+            if asked_to_stop():
+                self.seconds += time.perf_counter() - begun
+                save()
+                raise Interrupted
+            self.take_step()
+        loss = self.losses.item() / self.steps
+        if not math.isfinite(loss):
             raise BadInput(
-                f"expected a finite loss, got {losses.item() / steps} in epoch {number};"
-                " lower the learning rate or change the seed"
+                f"expected a finite loss, got {loss} in epoch {self.epoch}; lower the learning rate or change the seed"
             )
-        report(Epoch(number, losses.item() / steps, right.item() / (steps * size), time.perf_counter() - begun))
-    return model.eval().cpu()
+        seconds = time.perf_counter() - begun
+        self.seconds += seconds
+        done = Epoch(self.epoch, loss, self.right.item() / (self.steps * self.size), seconds, self.seconds)
+        self.epoch, self.step = self.epoch + 1, 0
+        return done
+
+
+def train(
+    suite: Suite,
+    recipe: Recipe,
+    images: ImageSet,
+    device: torch.device,
+    report: Callable[[Epoch], None],
+    *,
+    checkpoint: Path | None = None,
+    asked_to_stop: Callable[[], bool] = lambda: False,
+) -> nn.Module:
+    """A trained network in eval mode on the CPU. The last epoch's weights are kept: none is chosen by any accuracy.
+
+    With `checkpoint` the state is saved there after each epoch and when `asked_to_stop` says so (Interrupted is raised
+    then); a run that finds its own state there goes on from it. Raises BadInput for a state of another run.
+    """
+    run = Run(suite, recipe, images, device)
+    if checkpoint is not None and (state := load(checkpoint, run.identity)) is not None:
+        run.restore(state)
+
+    def save_state() -> None:
+        if checkpoint is not None:
+            save(checkpoint, run.state())
+
+    while run.epoch <= recipe.epochs:
+        report(run.take_epoch(save_state, asked_to_stop))
+        save_state()
+    return run.model.eval().cpu()

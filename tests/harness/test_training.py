@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +14,9 @@ from safetensors.torch import load_file
 
 from harness.attacks.pgd import PGD
 from harness.datasets import digits
+from harness.errors import BadInput
 from harness.suites import SUITES
+from harness.training.checkpoint import load, save
 from harness.training.objectives import OBJECTIVES
 from harness.training.recipes import recipe
 from harness.training.trainer import Epoch, augmented, train, training_loss
@@ -119,6 +123,65 @@ def test_mail_is_trades_until_its_warm_up_is_over() -> None:
     halves = [weights("mail-trades", 0.5), weights("mail-trades", 0.0)]
     assert not torch.equal(halves[0], trades)
     assert not torch.equal(halves[0], halves[1])
+
+
+JOB = ("train", "--suite", "digits", "--recipe", "trades", "--epochs", "20", "--name", "mine", "--out")
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_an_interrupted_run_goes_on_to_the_same_weights_bit_for_bit(
+    harness, start, tmp_path: Path, how: signal.Signals
+) -> None:
+    assert harness(*JOB, str(tmp_path / "whole")).returncode == 0
+    place = tmp_path / "broken" / "digits"
+    for moment in (0.05, 0.4):
+        process = start(*JOB, str(tmp_path / "broken"))
+        seen = (place / ".mine.checkpoint").stat().st_mtime_ns if (place / ".mine.checkpoint").exists() else None
+        while not (place / ".mine.checkpoint").exists() or (place / ".mine.checkpoint").stat().st_mtime_ns == seen:
+            assert process.poll() is None, "training ended before it could be interrupted"
+            time.sleep(0.01)
+        time.sleep(moment)
+        process.send_signal(how)
+        assert process.wait(timeout=60) == (-signal.SIGKILL if how == signal.SIGKILL else 143)
+    resumed = harness(*JOB, str(tmp_path / "broken"))
+    assert resumed.returncode == 0, resumed.stderr
+    assert "going on from" in resumed.stderr
+    assert "epoch 1/20" not in resumed.stderr
+    assert not (place / ".mine.checkpoint").exists()
+    whole, broken = (root / "digits" / "mine.safetensors" for root in (tmp_path / "whole", tmp_path / "broken"))
+    assert whole.read_bytes() == broken.read_bytes()
+
+
+def test_a_checkpoint_of_another_run_or_of_nothing_is_refused(tmp_path: Path) -> None:
+    images, path = digits("train").first(128), tmp_path / "state"
+
+    def go(name: str = "standard", seed: int = 1) -> None:
+        short = recipe(name, SUITE, architecture=None, epochs=1, seed=seed)
+        train(SUITE, short, images, torch.device("cpu"), lambda epoch: None, checkpoint=path)
+
+    go()
+    for changed, field in (({"name": "sat"}, "objective"), ({"seed": 2}, "seed")):
+        with pytest.raises(BadInput, match=f"expected a checkpoint with {field} "):
+            go(**changed)  # type: ignore[arg-type]
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(BadInput, match="expected a checkpoint in"):
+        go()
+
+
+def test_a_full_disk_leaves_the_checkpoint_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "state"
+    save(path, {"identity": {}, "epoch": 1})
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        save(path, {"identity": {}, "epoch": 2})
+    state = load(path, {})
+    assert state is not None
+    assert state["epoch"] == 1
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_crops_are_windows_of_the_padded_image_and_flips_are_mirrors() -> None:
