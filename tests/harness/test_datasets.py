@@ -139,6 +139,40 @@ def test_tiny_imagenets_own_layout_is_read(tmp_path: Path) -> None:
     assert len(datasets.load("tiny-imagenet", "train", data_dir=tmp_path, shape=(3, 64, 64), classes=200)) == 2
 
 
+def test_imagenet_is_judged_on_robustbenchs_images_in_its_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from torchvision.transforms import CenterCrop, Compose, Resize, ToTensor
+
+    ids = datasets._robustbench_imagenet_ids()
+    assert (len(ids), ids[0]) == (5000, "n09468604/ILSVRC2012_val_00015253.JPEG")
+    few = ["n02/b.JPEG", "n01/a.JPEG", "n02/c.JPEG"]
+    monkeypatch.setattr(datasets, "_robustbench_imagenet_ids", lambda: few)
+    generator = np.random.default_rng(0)
+    for name in (*few, "n01/not-judged.JPEG"):
+        path = tmp_path / "imagenet" / "val" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(generator.integers(0, 256, (300, 280, 3), dtype=np.uint8)).save(path)
+    images = datasets.load("imagenet", "test", data_dir=tmp_path, shape=(3, 224, 224), classes=2)
+    transform = Compose([Resize(256), CenterCrop(224), ToTensor()])
+    expected = torch.stack([transform(Image.open(tmp_path / "imagenet" / "val" / name)) for name in few])
+    assert torch.equal(images.examples(0, 3).x, expected)
+    assert images.labels.tolist() == [1, 0, 1]
+    larger = datasets.load(
+        "imagenet",
+        "test",
+        data_dir=tmp_path,
+        shape=(3, 224, 224),
+        classes=2,
+        transform=Compose([CenterCrop(256), ToTensor()]),
+    )
+    assert larger.shape == (3, 256, 256)
+    assert larger.fingerprint == images.fingerprint, (
+        "an entrant's own transform does not change which pictures are judged"
+    )
+    assert larger.first(2).fingerprint == images.first(2).fingerprint != images.fingerprint
+
+
 def test_svhn_files_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import torchvision.datasets as tv
 
