@@ -7,8 +7,12 @@ import tomllib
 from pathlib import Path
 
 import click
+from rich.console import Console
 
 from harness.errors import BadInput, one_line
+
+stderr = Console(stderr=True, highlight=False, soft_wrap=True)
+"""Where progress and warnings go; results go to stdout."""
 
 
 def positive(ctx: click.Context, parameter: click.Parameter, value: int | None) -> int | None:

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 import zoo
 from harness.calibration import estimate
 from harness.cli import options
+from harness.cli.options import stderr
 from harness.cli.render import render_site
 from harness.cli.selection import (
     Failures,
@@ -21,7 +22,6 @@ from harness.cli.selection import (
     chosen_entrants,
     chosen_measures,
     refuse_overwriting,
-    stderr,
     with_images,
 )
 from harness.cli.tables import show_plan, show_results
@@ -121,8 +121,7 @@ def execute(
     help="Processes: default one a GPU, or one a core with one thread each.",
 )
 @click.option("--dry-run", is_flag=True, help="Print what would run, with passes and an estimate of time, and stop.")
-@click.pass_context
-def command(ctx: click.Context, **given: Any) -> int:
+def command(**given: Any) -> int:
     """Measure entrants on a suite. The same command again does only what is missing."""
     suite = find_suite(given["suite_name"])
     if given["dataset"]:
@@ -152,9 +151,8 @@ def command(ctx: click.Context, **given: Any) -> int:
         suite = suite.on(judged[0].images.name)
     if given["shard_size"]:
         suite = replace(suite, shard_size=given["shard_size"])
-    plan = make_plan(
-        suite, judged, measures, precision=given["precision"], device=workers[0].type, limit=given["limit"]
-    )
+    settings = {"precision": given["precision"], "device": workers[0].type, "limit": given["limit"]}
+    plan = make_plan(suite, judged, measures, **settings)
     free = []
     for one in plan.judged:
         try:
@@ -165,9 +163,7 @@ def command(ctx: click.Context, **given: Any) -> int:
     if len(free) < len(plan.judged):
         if not free:
             return failures.status
-        plan = make_plan(
-            suite, free, measures, precision=given["precision"], device=workers[0].type, limit=given["limit"]
-        )
+        plan = make_plan(suite, free, measures, **settings)
     store = Store(out / "shards")
     todo = plan.todo(store)
     if given["dry_run"]:

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
-
 import zoo
 from harness import datasets
 from harness.cli import options
+from harness.cli.options import stderr
 from harness.errors import BadInput, one_line
 from harness.findings import of_the_same, settings_apart, suite_info
 from harness.images import ImageSet
@@ -21,8 +20,6 @@ from harness.suites import Suite
 from leaderboards.records import RecordError, file_stem, read_record
 from zoo.checkpoints import own_entrants
 from zoo.entrant import Transform, did_you_mean
-
-stderr = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 @dataclass

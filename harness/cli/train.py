@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 
 import zoo
 from harness import datasets
 from harness.cli import options
+from harness.cli.options import stderr
 from harness.errors import BadInput, one_line
 from harness.executors.local import devices
 from harness.provenance import commit, versions
@@ -22,12 +22,9 @@ from harness.training.objectives import OBJECTIVES
 from harness.training.recipes import recipe as recipe_named
 from harness.training.trainer import Epoch, Interrupted, train
 from leaderboards.records import file_stem
-from zoo.architectures import ARCHITECTURES
+from zoo.architectures import ARCHITECTURES, builder
 from zoo.cards import require_name
 from zoo.checkpoints import SHIPPED, save_entrant
-from zoo.entrant import did_you_mean
-
-stderr = Console(stderr=True, highlight=False, soft_wrap=True)
 
 TITLES = {
     "standard": "Standard training",
@@ -73,11 +70,7 @@ def command(**given: Any) -> int:
     recipe = recipe_named(
         given["objective"], suite, architecture=given["architecture"], epochs=given["epochs"], seed=given["seed"]
     )
-    if recipe.architecture not in ARCHITECTURES:
-        raise BadInput(
-            f"expected an architecture, got {recipe.architecture!r};{did_you_mean(recipe.architecture, ARCHITECTURES)}"
-            f" choose one of {', '.join(ARCHITECTURES)}"
-        )
+    builder(recipe.architecture)  # an unknown one is told before the data are read
     name = require_name(given["name"] or recipe.objective)
     device = devices(given["device"], None)[0]
     images = datasets.load(

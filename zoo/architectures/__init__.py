@@ -29,11 +29,16 @@ ARCHITECTURES: dict[str, Builder] = {
 }
 
 
-def build(architecture: str, classes: int, shape: tuple[int, int, int]) -> nn.Module:
-    """A network with random weights. Raises EntrantError for an unknown name, with the nearest known ones."""
+def builder(architecture: str) -> Builder:
+    """What builds an architecture. Raises EntrantError for an unknown name, with the nearest known ones."""
     if architecture not in ARCHITECTURES:
         raise EntrantError(
             f"expected an architecture, got {architecture!r};{did_you_mean(architecture, ARCHITECTURES)}"
             f" choose one of {', '.join(sorted(ARCHITECTURES))}"
         )
-    return ARCHITECTURES[architecture](classes, shape)
+    return ARCHITECTURES[architecture]
+
+
+def build(architecture: str, classes: int, shape: tuple[int, int, int]) -> nn.Module:
+    """A network with random weights. Raises EntrantError for an unknown name, with the nearest known ones."""
+    return builder(architecture)(classes, shape)
