@@ -169,6 +169,17 @@ def _npz(name: str, path: Path, split: Split, classes: int) -> ImageSet:
     return ImageSet(name, split, pixels, torch.from_numpy(labels.astype(np.int64)), names, path.name)
 
 
+def npz_file(path: Path, shape: tuple[int, int, int], classes: int) -> ImageSet:
+    """Images to train on besides a data set's own, such as synthetic ones: an .npz of the suite's shape and classes."""
+    found = _npz(path.stem, path, "train", classes)
+    if found.shape != shape:
+        raise BadInput(
+            f"expected images of {'x'.join(map(str, shape))} (channels, height, width) in {path}, got"
+            f" {'x'.join(map(str, found.shape))}; resize them"
+        )
+    return found
+
+
 def tiny_imagenet(data_dir: Path, split: Split) -> ImageSet:
     """Tiny-ImageNet in its own layout: train/<id>/images/*.JPEG, and val/ with val_annotations.txt as the test split."""
     root = next(

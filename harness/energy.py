@@ -13,19 +13,19 @@ import torch
 from torch import Tensor
 
 
-def _wide(logits: Tensor) -> Tensor:
+def wide(logits: Tensor) -> Tensor:
     """Half-precision logits as float32: logsumexp of bf16 logits has two digits."""
     return logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
 
 
 def marginal_energy(logits: Tensor) -> Tensor:
     """E(x) = -logsumexp_k f(x)[k]: (N, K) to (N,)."""
-    return -torch.logsumexp(_wide(logits), dim=1)
+    return -torch.logsumexp(wide(logits), dim=1)
 
 
 def joint_energy(logits: Tensor, y: Tensor) -> Tensor:
     """E(x,y) = -f(x)[y]: (N, K) and (N,) int64 to (N,)."""
-    return -_wide(logits).gather(1, y.unsqueeze(1)).squeeze(1)
+    return -wide(logits).gather(1, y.unsqueeze(1)).squeeze(1)
 
 
 class DeltaEnergies(NamedTuple):
@@ -52,6 +52,6 @@ class KLTerms(NamedTuple):
 
 def kl_in_energies(logits: Tensor, logits_adv: Tensor) -> KLTerms:
     """The KL of TRADES in energies: E_{k~p(.|x)}[E(x_adv,k) - E(x,k)] and dE(x)."""
-    natural, adversarial = _wide(logits), _wide(logits_adv)
+    natural, adversarial = wide(logits), wide(logits_adv)
     conditional = (natural.softmax(1) * (natural - adversarial)).sum(1)
     return KLTerms(conditional, marginal_energy(natural) - marginal_energy(adversarial))

@@ -49,20 +49,38 @@ class PGD:
     steps: int = 20
     step_size: float = 0.25
 
+    def start(self, x: Tensor, threat: ThreatModel, generator: torch.Generator) -> Tensor:
+        """Where the ascent begins: (N, C, H, W) to the same. Noise is drawn on the generator's device."""
+        if self.loss == "kl":
+            noise = torch.randn(x.shape, generator=generator, device=generator.device).to(x)
+            return (x + 0.001 * noise).clamp(0, 1)
+        return threat.random_point(x, generator)
+
     def __call__(
-        self, model: nn.Module, x: Tensor, y: Tensor, threat: ThreatModel, generator: torch.Generator
+        self,
+        model: nn.Module,
+        x: Tensor,
+        y: Tensor,
+        threat: ThreatModel,
+        generator: torch.Generator | None,
+        *,
+        start: Tensor | None = None,
+        natural: Tensor | None = None,
     ) -> Tensor:
-        """Images (N, C, H, W) in [0,1] and labels (N,) to adversarial images of the same shape, detached."""
+        """Images (N, C, H, W) in [0,1] and labels (N,) to adversarial images of the same shape, detached.
+
+        `start` (as x) and `natural` (logits at x, (N, K)) are drawn and computed here unless they are given.
+        """
+        if start is None:
+            assert generator is not None, "a start is either drawn or given"
+            start = self.start(x, threat, generator)
         with frozen(model):
             if self.loss == "kl":
                 with torch.no_grad():
-                    reference = model(x).float().log_softmax(1)
-                noise = torch.randn(x.shape, generator=generator, device=generator.device).to(x)
-                x_adv = (x + 0.001 * noise).clamp(0, 1)
-            else:
-                x_adv = threat.random_point(x, generator)
+                    reference = (model(x) if natural is None else natural).float().log_softmax(1)
+            x_adv = start
             for _ in range(self.steps):
-                x_adv.requires_grad_()
+                x_adv = x_adv.detach().requires_grad_()
                 with torch.enable_grad():
                     logits = model(x_adv).float()
                     # sums, not means: the gradient of a sample must not depend on the batch that it stands in

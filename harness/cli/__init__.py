@@ -19,14 +19,14 @@ class _Lazy(click.Group):
     """Loads a verb's module when it is called: `harness --help` must not wait for torch."""
 
     verbs = {
-        "list": "What there is: suites, measures, entrants.",
+        "list": "What there is: suites, measures, recipes, entrants.",
         "run": "Measure entrants on a suite and render its leaderboard.",
         "train": "Train an entrant.",
         "render": "Render the leaderboards from the records.",
     }
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.verbs)
+        return [*self.verbs]  # the verb `list` is an attribute of this package once it has been loaded
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -47,7 +47,7 @@ def harness() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """The console script. An expected failure is one line on stderr; --debug shows where it came from."""
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
     try:

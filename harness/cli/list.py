@@ -1,4 +1,4 @@
-"""harness list: suites, measures, and the entrants of a suite."""
+"""harness list: suites, measures, recipes, and the entrants of a suite."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from harness.errors import BadInput
 from harness.measures import MEASURES
 from harness.suite_files import find_suite
 from harness.suites import SUITES
+from harness.training.recipes import built_in
 from zoo.published import published_result
 
 FOR_MACHINES = ("spec",)
@@ -48,7 +49,7 @@ def _cell(key: str, value: Any) -> str:
 
 @click.group(name="list")
 def command() -> None:
-    """What there is: suites, measures, entrants."""
+    """What there is: suites, measures, recipes, entrants."""
 
 
 @command.command(name="suites")
@@ -90,6 +91,18 @@ def measures(as_json: bool) -> None:
             }
         )
     _print(rows, as_json, "measures")
+
+
+@command.command(name="recipes")
+@click.option("--json", "as_json", is_flag=True)
+def recipes(as_json: bool) -> None:
+    """Recipes of training: what they change of each other; --json has every field."""
+    rows: list[dict[str, Any]] = []
+    for name, recipe in built_in().items():
+        fields = asdict(recipe) | {"beta": recipe.strength}
+        shown = ("objective", "architecture", "epochs", "schedule", "lr", "beta", "validation", "select")
+        rows.append({"name": name, **(fields if as_json else {field: fields[field] for field in shown})})
+    _print(rows, as_json, "recipes (an objective alone stands for its -digits or -paper recipe, as the suite needs)")
 
 
 @command.command(name="entrants")

@@ -1,9 +1,10 @@
 """Training objectives as functions of logits and labels: standard, SAT, TRADES, MART, MAIL-TRADES, WEAT_nat, WEAT_adv.
 
 Sources: SAT (Madry et al. 2018), TRADES (Zhang et al. 2019), MART (Wang et al. 2020), MAIL (Liu et al. 2021, arXiv
-2106.07904), WEAT (Mirza et al. 2024, arXiv 2407.06315). Every function
-takes logits (N, K) of natural and of adversarial images and labels (N,), and returns a scalar; p(.|x) is not detached in
-the KL, as in TRADES. Energies, weights and logarithms are computed in float32 at least.
+2106.07904), WEAT (Mirza et al. 2024, arXiv 2407.06315). Every function takes logits (N, K) of natural and of adversarial
+images and labels (N,), and returns each sample's term (N,): the objective is their mean, which the trainer takes over the
+whole batch, on however many devices it lies. p(.|x) is not detached in the KL, as in TRADES. Half-precision logits are
+computed with in float32, others in their own type.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from harness.energy import marginal_energy
+from harness.energy import marginal_energy, wide
+
+Weighting = Literal["raw", "normalised", "constant"]
 
 
 def energy_weights(logits: Tensor) -> Tensor:
@@ -27,30 +30,33 @@ def energy_weights(logits: Tensor) -> Tensor:
     return 1 / F.softplus(marginal_energy(logits.detach()).abs())
 
 
+def reweighted(weights: Tensor, weighting: Weighting, mean: Callable[[Tensor], Tensor] = Tensor.mean) -> Tensor:
+    """Weights (N,) as they are ("raw"), w / mean(w) ("normalised"), or their mean for each sample ("constant").
+
+    Weights that are not normalised are also a smaller learning rate: "normalised" keeps the weighting and leaves that out,
+    "constant" does the opposite. `mean` averages over the whole batch, of which `weights` may be a part.
+    """
+    if weighting == "raw":
+        return weights
+    average = mean(weights)
+    return weights / average if weighting == "normalised" else average.expand_as(weights)
+
+
 def kl(logits: Tensor, logits_adv: Tensor) -> Tensor:
     """KL(p(.|x) || p(.|x_adv)) of each sample: (N,). Gradients flow through both."""
     return F.kl_div(
-        logits_adv.float().log_softmax(1), logits.float().log_softmax(1), reduction="none", log_target=True
+        wide(logits_adv).log_softmax(1), wide(logits).log_softmax(1), reduction="none", log_target=True
     ).sum(1)
 
 
-def _ce(logits: Tensor, y: Tensor) -> Tensor:
-    return F.cross_entropy(logits.float(), y, reduction="none")
-
-
-def standard(logits: Tensor, y: Tensor) -> Tensor:
-    """Mean CE(x, y)."""
-    return _ce(logits, y).mean()
-
-
-def sat(logits_adv: Tensor, y: Tensor) -> Tensor:
-    """Mean CE(x_adv, y)."""
-    return _ce(logits_adv, y).mean()
+def ce(logits: Tensor, y: Tensor) -> Tensor:
+    """CE(x, y) of each sample: (N,). Standard training on natural logits, SAT on adversarial ones."""
+    return F.cross_entropy(wide(logits), y, reduction="none")
 
 
 def trades(logits: Tensor, logits_adv: Tensor, y: Tensor, beta: float = 6.0) -> Tensor:
-    """Mean CE(x, y) + beta mean KL(p(.|x) || p(.|x_adv))."""
-    return _ce(logits, y).mean() + beta * kl(logits, logits_adv).mean()
+    """CE(x, y) + beta KL(p(.|x) || p(.|x_adv)) of each sample: (N,)."""
+    return ce(logits, y) + beta * kl(logits, logits_adv)
 
 
 def _others(log_probabilities: Tensor, y: Tensor) -> Tensor:
@@ -59,76 +65,97 @@ def _others(log_probabilities: Tensor, y: Tensor) -> Tensor:
 
 
 def mart(logits: Tensor, logits_adv: Tensor, y: Tensor, beta: float = 5.0) -> Tensor:
-    """Mean of -log p_y(x_adv) - log(1 - max_{k != y} p_k(x_adv)) + beta KL(p(.|x) || p(.|x_adv)) (1 - p_y(x))."""
-    log_p = logits_adv.float().log_softmax(1)
-    p_other = _others(log_p, y).exp()
+    """-log p_y(x_adv) - log(1 - max_{k != y} p_k(x_adv)) + beta KL(p(.|x) || p(.|x_adv)) (1 - p_y(x)), each: (N,)."""
+    p_other = _others(wide(logits_adv).log_softmax(1), y).exp()
     # 1 - p reaches 0 in float32 where another class takes all: one rounding error is left of it, and the loss is finite
     margin = -torch.log1p(-p_other.clamp(max=1 - torch.finfo(p_other.dtype).eps))
-    doubt = 1 - (-_ce(logits, y)).exp()
-    return (_ce(logits_adv, y) + margin + beta * kl(logits, logits_adv) * doubt).mean()
+    doubt = 1 - (-ce(logits, y)).exp()
+    return ce(logits_adv, y) + margin + beta * kl(logits, logits_adv) * doubt
 
 
 def margin_weights(logits_adv: Tensor, y: Tensor, slope: float = 2.0, bias: float = 0.0) -> Tensor:
     """MAIL's weight of each sample, detached: 3 sigmoid(slope (PM + bias)), PM = max_{k != y} p_k - p_y on x_adv."""
-    log_p = logits_adv.detach().float().log_softmax(1)
+    log_p = wide(logits_adv.detach()).log_softmax(1)
     margin = _others(log_p, y).exp() - log_p.gather(1, y.unsqueeze(1)).squeeze(1).exp()
     return 3 * torch.sigmoid(slope * (margin + bias))
 
 
 def mail_trades(logits: Tensor, logits_adv: Tensor, y: Tensor, beta: float = 6.0, *, weighted: bool = True) -> Tensor:
-    """TRADES with the KL of each sample weighted by MAIL's margin; `weighted` False is the warm-up, TRADES itself."""
+    """TRADES with the KL of each sample weighted by MAIL's margin: (N,); `weighted` False is the warm-up, TRADES itself."""
     if not weighted:
         return trades(logits, logits_adv, y, beta)
-    return _ce(logits, y).mean() + beta * (margin_weights(logits_adv, y) * kl(logits, logits_adv)).mean()
+    return ce(logits, y) + beta * margin_weights(logits_adv, y) * kl(logits, logits_adv)
 
 
-def weat_nat(logits: Tensor, logits_adv: Tensor, y: Tensor, beta: float = 6.0) -> Tensor:
-    """Mean w CE(x, y) + beta mean w KL(p(.|x) || p(.|x_adv)), with weights that are not normalised."""
-    weights = energy_weights(logits)
-    return (weights * _ce(logits, y)).mean() + beta * (weights * kl(logits, logits_adv)).mean()
+def weat_nat(logits: Tensor, logits_adv: Tensor, y: Tensor, beta: float = 6.0, weights: Tensor | None = None) -> Tensor:
+    """w (CE(x, y) + beta KL(p(.|x) || p(.|x_adv))) of each sample: (N,); weights (N,) other than w(x) may be given."""
+    return (energy_weights(logits) if weights is None else weights) * trades(logits, logits_adv, y, beta)
 
 
-def weat_adv(logits: Tensor, logits_adv: Tensor, y: Tensor, beta: float = 7.0) -> Tensor:
-    """Mean w CE(x_adv, y) + beta mean w KL(p(.|x) || p(.|x_adv)), with weights that are not normalised."""
-    weights = energy_weights(logits)
-    return (weights * _ce(logits_adv, y)).mean() + beta * (weights * kl(logits, logits_adv)).mean()
+def weat_adv(logits: Tensor, logits_adv: Tensor, y: Tensor, beta: float = 7.0, weights: Tensor | None = None) -> Tensor:
+    """w (CE(x_adv, y) + beta KL(p(.|x) || p(.|x_adv))) of each sample: (N,); weights (N,) other than w(x) may be given."""
+    return (energy_weights(logits) if weights is None else weights) * (
+        ce(logits_adv, y) + beta * kl(logits, logits_adv)
+    )
 
 
-Loss = Callable[[Tensor | None, Tensor | None, Tensor, float, bool], Tensor]
-"""(natural logits, adversarial logits, labels, beta, warm) to a scalar; `warm` is False before MAIL's weights apply."""
+@dataclass(frozen=True)
+class Setting:
+    """What an objective is told besides logits and labels.
+
+    `warm` is False before MAIL's weights apply; `reweigh` takes WEAT's weights (N,) to those that are used.
+    """
+
+    beta: float
+    warm: bool = True
+    reweigh: Callable[[Tensor], Tensor] = lambda weights: weights
+
+
+Loss = Callable[[Tensor, Tensor, Tensor, Setting], Tensor]
+"""(natural logits, adversarial logits, labels, setting) to (N,); an objective that does not use one is given the other."""
 
 
 @dataclass(frozen=True)
 class Objective:
-    """An objective with what it needs: the inner attack's loss (None: no attack) and whether it sees natural logits."""
+    """An objective with what it needs: the inner attack's loss (None: no attack), and whether it sees natural logits."""
 
     name: str
     attack: Literal["ce", "kl"] | None
     natural: bool
     loss: Loss
     beta: float = 0.0
-
-
-def _of(value: Tensor | None) -> Tensor:
-    assert value is not None, "the trainer passes the logits that the objective asks for"
-    return value
+    weighted: bool = False
 
 
 OBJECTIVES: dict[str, Objective] = {
     objective.name: objective
     for objective in (
-        Objective("standard", None, True, lambda nat, adv, y, beta, warm: standard(_of(nat), y)),
-        Objective("sat", "ce", False, lambda nat, adv, y, beta, warm: sat(_of(adv), y)),
-        Objective("trades", "kl", True, lambda nat, adv, y, beta, warm: trades(_of(nat), _of(adv), y, beta), 6.0),
-        Objective("mart", "ce", True, lambda nat, adv, y, beta, warm: mart(_of(nat), _of(adv), y, beta), 5.0),
+        Objective("standard", None, True, lambda nat, adv, y, to: ce(nat, y)),
+        Objective("sat", "ce", False, lambda nat, adv, y, to: ce(adv, y)),
+        Objective("trades", "kl", True, lambda nat, adv, y, to: trades(nat, adv, y, to.beta), 6.0),
+        Objective("mart", "ce", True, lambda nat, adv, y, to: mart(nat, adv, y, to.beta), 5.0),
         Objective(
             "mail-trades",
             "kl",
             True,
-            lambda nat, adv, y, beta, warm: mail_trades(_of(nat), _of(adv), y, beta, weighted=warm),
+            lambda nat, adv, y, to: mail_trades(nat, adv, y, to.beta, weighted=to.warm),
             6.0,
         ),
-        Objective("weat-nat", "kl", True, lambda nat, adv, y, beta, warm: weat_nat(_of(nat), _of(adv), y, beta), 6.0),
-        Objective("weat-adv", "kl", True, lambda nat, adv, y, beta, warm: weat_adv(_of(nat), _of(adv), y, beta), 7.0),
+        Objective(
+            "weat-nat",
+            "kl",
+            True,
+            lambda nat, adv, y, to: weat_nat(nat, adv, y, to.beta, to.reweigh(energy_weights(nat))),
+            6.0,
+            weighted=True,
+        ),
+        Objective(
+            "weat-adv",
+            "kl",
+            True,
+            lambda nat, adv, y, to: weat_adv(nat, adv, y, to.beta, to.reweigh(energy_weights(nat))),
+            7.0,
+            weighted=True,
+        ),
     )
 }

@@ -1,4 +1,4 @@
-"""The trainer: data, augmentation and attack on one device, one thread on the CPU so that a seed gives one result."""
+"""The trainer: epochs of steps on one device or several, resumable; a seed gives one result on the CPU."""
 
 from __future__ import annotations
 
@@ -11,98 +11,100 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler, MultiStepLR, OneCycleLR
+from torch.optim.swa_utils import AveragedModel
 
-from harness.attacks.pgd import PGD
-from harness.errors import BadInput
+from harness.errors import BadInput, one_line
 from harness.images import ImageSet
+from harness.measures.measure import Precise
 from harness.shard import deterministic
 from harness.suites import Suite
+from harness.training.batches import Batches, held_out
 from harness.training.checkpoint import load, save
-from harness.training.objectives import OBJECTIVES, Objective
+from harness.training.distributed import World
+from harness.training.dynamics import PROBED, Epoch, probe, probed, write_dynamics
 from harness.training.recipes import Recipe
+from harness.training.step import Step
 from zoo.architectures import build
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """What is said of an epoch: its number from 1, the mean loss, accuracy on the images it trained on, and seconds.
-
-    `trained` adds up the seconds of training so far, those before an interruption included.
-    """
-
-    number: int
-    loss: float
-    accuracy: float
-    seconds: float
-    trained: float
-
-
-def augmented(x: Tensor, *, crop: int, flip: bool, generator: torch.Generator) -> Tensor:
-    """Random crops of the zero-padded images (padding `crop`), and horizontal flips: (N, C, H, W) to the same shape."""
-    n, _, height, width = x.shape
-    if flip:
-        chosen = (torch.rand(n, generator=generator) < 0.5).to(x.device)
-        x = torch.where(chosen.view(-1, 1, 1, 1), x.flip(3), x)
-    if crop:
-        padded = nn.functional.pad(x, (crop,) * 4)
-        top, left = torch.randint(0, 2 * crop + 1, (2, n), generator=generator).to(x.device)
-        rows = (top[:, None] + torch.arange(height, device=x.device))[:, None, :, None]
-        columns = (left[:, None] + torch.arange(width, device=x.device))[:, None, None, :]
-        samples = torch.arange(n, device=x.device)[:, None, None, None]
-        channels = torch.arange(x.shape[1], device=x.device)[None, :, None, None]
-        x = padded[samples, channels, rows, columns]
-    return x
-
-
-def training_loss(
-    model: nn.Module,
-    x: Tensor,
-    y: Tensor,
-    suite: Suite,
-    recipe: Recipe,
-    generator: torch.Generator,
-    *,
-    warm: bool = True,
-) -> tuple[Tensor, Tensor]:
-    """The objective on a batch, with its inner attack, and the logits whose accuracy is reported.
-
-    `warm` is False during the warm-up, in which MAIL is TRADES.
-    """
-    objective: Objective = OBJECTIVES[recipe.objective]
-    natural = adversarial = None
-    if objective.attack is not None:
-        attack = PGD(objective.attack, recipe.attack_steps, recipe.attack_step_size)
-        x_adv = attack(model, x, y, suite.threat, generator)
-        # two passes, as TRADES has them: BatchNorm's statistics of natural and adversarial images are not mixed
-        natural = model(x) if objective.natural else None
-        adversarial = model(x_adv)
-    else:
-        natural = model(x)
-    loss = objective.loss(natural, adversarial, y, objective.beta, warm)
-    logits = natural if natural is not None else adversarial
-    assert logits is not None
-    return loss, logits
 
 
 class Interrupted(Exception):
     """Training was asked to stop, and has saved where it stands."""
 
 
+def schedule(optimizer: torch.optim.Optimizer, recipe: Recipe, steps: int) -> LRScheduler:
+    """The learning rate over `steps` steps: one-cycle with its peak at a quarter, or a tenth at a half and three quarters."""
+    if recipe.schedule == "piecewise":
+        return MultiStepLR(optimizer, [steps // 2, 3 * steps // 4], gamma=0.1)
+    # a cycle of four steps divides by zero in torch
+    return OneCycleLR(optimizer, recipe.lr, total_steps=max(steps, 5), pct_start=0.25, cycle_momentum=False)
+
+
+def _moving_average(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
+    """Averages that forget the random start: the decay rises as (1 + t) / (10 + t) to its value."""
+
+    def average(averaged: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
+        now = min(decay, (1 + int(count)) / (10 + int(count)))
+        return now * averaged + (1 - now) * current
+
+    return average
+
+
+def _cpu_copy(model: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained network in eval mode on the CPU: the weights of epoch `selected` of `epochs`, the best or the last.
+
+    `other` are the weights of the last epoch where the best was selected, of the best where the last was, and None where
+    the two are one. `best` and the accuracies under PGD-20 are None without validation images.
+    """
+
+    model: nn.Module
+    other: dict[str, Tensor] | None
+    selected: int
+    epochs: int
+    best: int | None
+    best_pgd_accuracy: float | None
+    last_pgd_accuracy: float | None
+    rows: tuple[dict[str, Any], ...]
+    seconds: float
+
+
 class Run:
     """A training run: network, optimiser, schedule, random numbers, and where it stands in its epochs."""
 
-    def __init__(self, suite: Suite, recipe: Recipe, images: ImageSet, device: torch.device) -> None:
-        if recipe.epochs < 1:
-            raise BadInput(f"expected --epochs of at least 1, got {recipe.epochs}; give a larger one")
-        deterministic(1 if device.type == "cpu" else None)
-        self.suite, self.recipe, self.device = suite, recipe, device
+    def __init__(
+        self,
+        suite: Suite,
+        recipe: Recipe,
+        images: ImageSet,
+        device: torch.device,
+        *,
+        synthetic: ImageSet | None = None,
+        world: World | None = None,
+    ) -> None:
+        deterministic(recipe.threads if device.type == "cpu" else None)
+        if (synthetic is None) != (recipe.synthetic_fraction == 0):
+            raise BadInput(
+                f"expected synthetic images and synthetic_fraction above 0 together, got"
+                f" {'no images' if synthetic is None else 'images'} and {recipe.synthetic_fraction}; give both or neither"
+            )
+        self.suite, self.recipe, self.device, self.world = suite, recipe, device, world or World()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed)
             self.model = build(recipe.architecture, suite.classes, suite.shape).to(device)
-        self.generator = torch.Generator().manual_seed(recipe.seed)
-        self.examples = images.examples(0, len(images)).to(device)
-        self.size = min(recipe.batch_size, len(images))
-        self.steps = len(images) // self.size
+        _require_fit(self.model, recipe, suite, device)
+        kept, validation = held_out(images, recipe.validation)
+        self.generator = torch.Generator(device).manual_seed(recipe.seed)
+        self.batches = Batches(kept, synthetic, recipe, flip=suite.flip, device=device, generator=self.generator)
+        self.probes = (probed(kept, device, PROBED), probed(validation, device))
+        self.task = Step(self.model, suite.threat, recipe, device, self.world)
+        self.averaged = (
+            AveragedModel(self.model, avg_fn=_moving_average(recipe.ema), use_buffers=False) if recipe.ema else None
+        )
         self.optimizer = torch.optim.SGD(
             self.model.parameters(),
             lr=recipe.lr,
@@ -110,78 +112,158 @@ class Run:
             nesterov=recipe.nesterov,
             weight_decay=recipe.weight_decay,
         )
-        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimizer, recipe.lr, total_steps=recipe.epochs * self.steps, pct_start=0.25, cycle_momentum=False
-        )
-        self.identity = {"suite": suite.name, "fingerprint": images.fingerprint, **asdict(recipe)}
-        self.epoch, self.step, self.seconds = 1, 0, 0.0
-        self.order = torch.empty(0, dtype=torch.int64)
-        self.losses, self.right = torch.zeros((), device=device), torch.zeros((), device=device)
+        self.schedule = schedule(self.optimizer, recipe, recipe.epochs * self.batches.steps)
+        self.identity = {
+            "suite": suite.name,
+            "norm": suite.norm,
+            "eps": suite.threat.eps,
+            "fingerprint": images.fingerprint,
+            "synthetic": synthetic.fingerprint if synthetic is not None else None,
+            **asdict(recipe),
+        }
+        self.epoch, self.step, self.seconds, self.samples = 1, 0, 0.0, 0
+        self.sums = torch.zeros(2, dtype=torch.float64, device=device)
+        self.rows: list[dict[str, Any]] = []
+        self.best: dict[str, Any] | None = None
+
+    @property
+    def entrant(self) -> nn.Module:
+        """The network that is followed and kept: of averaged weights, where the recipe averages."""
+        return self.averaged.module if self.averaged is not None else self.model
 
     def state(self) -> dict[str, Any]:
-        """Everything that the rest of the run depends on."""
+        """Everything that the rest of the run depends on. (bfloat16 needs no loss scaling, so there is no scaler.)"""
         return {
             "identity": self.identity,
             "model": self.model.state_dict(),
+            "averaged": self.averaged.state_dict() if self.averaged is not None else None,
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
             "generator": self.generator.get_state(),
             "epoch": self.epoch,
             "step": self.step,
             "seconds": self.seconds,
-            "order": self.order.cpu(),
-            "losses": self.losses.cpu(),
-            "right": self.right.cpu(),
+            "order": self.batches.order.cpu(),
+            "sums": self.sums.cpu(),
+            "samples": self.samples,
+            "rows": self.rows,
+            "best": self.best,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Stand where a saved state stood."""
         self.model.load_state_dict(state["model"], strict=True)
+        if self.averaged is not None:
+            self.averaged.load_state_dict(state["averaged"], strict=True)
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
         self.generator.set_state(state["generator"])
         self.epoch, self.step, self.seconds = state["epoch"], state["step"], state["seconds"]
-        self.order = state["order"].to(self.device)
-        self.losses, self.right = state["losses"].to(self.device), state["right"].to(self.device)
+        self.batches.order = state["order"].to(self.device)
+        self.sums, self.samples = state["sums"].to(self.device), state["samples"]
+        self.rows, self.best = state["rows"], state["best"]
 
     def take_step(self) -> None:
         """One step of the optimiser, on the next batch of the epoch."""
-        batch = self.order[self.step * self.size : (self.step + 1) * self.size]
-        x = augmented(self.examples.x[batch], crop=self.recipe.crop, flip=self.suite.flip, generator=self.generator)
-        y = self.examples.y[batch]
-        warm = self.epoch > self.recipe.warm_up * self.recipe.epochs
-        loss, logits = training_loss(self.model, x, y, self.suite, self.recipe, self.generator, warm=warm)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        x, y = self.batches(self.step)
+        done = (self.epoch - 1) / self.recipe.epochs
+        outcome = self.task(
+            x,
+            y,
+            self.generator,
+            warm=self.epoch > self.recipe.warm_up * self.recipe.epochs,
+            perturb=done >= self.recipe.awp_warm_up,
+        )
         self.optimizer.step()
         self.schedule.step()
-        self.losses += loss.detach()
-        self.right += (logits.detach().argmax(1) == y).sum()
+        if self.averaged is not None:
+            self.averaged.update_parameters(self.model)
+        self.sums += torch.stack([outcome.loss.double(), outcome.right.double()])
+        self.samples += outcome.samples
         self.step += 1
 
-    def take_epoch(self, save: Callable[[], None], asked_to_stop: Callable[[], bool]) -> Epoch:
+    def take_epoch(
+        self, save: Callable[[], None], asked_to_stop: Callable[[], bool], moved: Callable[[int, int], None]
+    ) -> Epoch:
         """What is left of the epoch; raises Interrupted, having saved, when it is asked to stop."""
         begun = time.perf_counter()
         self.model.train()
-        if self.step == 0:
-            self.order = torch.randperm(len(self.examples), generator=self.generator).to(self.device)
-            self.losses, self.right = torch.zeros_like(self.losses), torch.zeros_like(self.right)
-        while self.step < self.steps:
-            if asked_to_stop():
+        if not len(self.batches.order):  # not "at step 0": a run may have been stopped there, its order drawn
+            self.batches.shuffle()
+            self.sums, self.samples = torch.zeros_like(self.sums), 0
+        while self.step < self.batches.steps:
+            if self.world.any(asked_to_stop(), self.device):
                 self.seconds += time.perf_counter() - begun
                 save()
                 raise Interrupted
             self.take_step()
-        loss = self.losses.item() / self.steps
+            moved(self.step, self.batches.steps)
+        loss, right = self.world.total(self.sums).tolist()
         if not math.isfinite(loss):
             raise BadInput(
                 f"expected a finite loss, got {loss} in epoch {self.epoch}; lower the learning rate or change the seed"
             )
+        followed = Precise(self.entrant, self.recipe.precision).eval()
+        train, validation = (
+            None if examples is None else probe(followed, examples, self.suite.threat, self.recipe)
+            for examples in self.probes
+        )
+        assert train is not None, "there are always training images"
         seconds = time.perf_counter() - begun
         self.seconds += seconds
-        done = Epoch(self.epoch, loss, self.right.item() / (self.steps * self.size), seconds, self.seconds)
+        lr = float(self.schedule.get_last_lr()[0])
+        done = Epoch(
+            self.epoch, lr, loss / self.samples, right / self.samples, seconds, self.seconds, train, validation
+        )
+        self.rows.append(done.row())
+        # of equals the later one: it has learned for longer
+        if validation is not None and (self.best is None or validation.pgd_accuracy >= self.best["pgd_accuracy"]):
+            self.best = {
+                "epoch": self.epoch,
+                "pgd_accuracy": validation.pgd_accuracy,
+                "weights": _cpu_copy(self.entrant),
+            }
         self.epoch, self.step = self.epoch + 1, 0
+        self.batches.order = self.batches.order[:0]
         return done
+
+    def result(self) -> Trained:
+        """What the epochs have led to."""
+        last = self.recipe.epochs
+        best = self.best
+        selected = best["epoch"] if best is not None and self.recipe.select == "best" else last
+        model, weights = self.entrant.cpu().eval(), _cpu_copy(self.entrant)
+        other = None
+        if best is not None and best["epoch"] != last:
+            other = weights if selected != last else best["weights"]
+            if selected != last:
+                model.load_state_dict(best["weights"], strict=True)
+        validation = self.rows[-1]["validation"]
+        return Trained(
+            model=model,
+            other=other,
+            selected=selected,
+            epochs=last,
+            best=best["epoch"] if best is not None else None,
+            best_pgd_accuracy=best["pgd_accuracy"] if best is not None else None,
+            last_pgd_accuracy=validation["pgd_accuracy"] if validation is not None else None,
+            rows=tuple(self.rows),
+            seconds=self.seconds,
+        )
+
+
+def _require_fit(model: nn.Module, recipe: Recipe, suite: Suite, device: torch.device) -> None:
+    """Raise BadInput unless the network takes the suite's images."""
+    try:
+        with torch.no_grad():
+            model.eval()(torch.zeros(2, *suite.shape, device=device))
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        raise BadInput(
+            f"expected an architecture for images of {'x'.join(map(str, suite.shape))}, got {recipe.architecture}:"
+            f" {one_line(error)[:200]}; choose another --architecture"
+        ) from error
 
 
 def train(
@@ -191,23 +273,32 @@ def train(
     device: torch.device,
     report: Callable[[Epoch], None],
     *,
+    synthetic: ImageSet | None = None,
     checkpoint: Path | None = None,
+    dynamics: Path | None = None,
     asked_to_stop: Callable[[], bool] = lambda: False,
-) -> nn.Module:
-    """A trained network in eval mode on the CPU. The last epoch's weights are kept: none is chosen by any accuracy.
+    moved: Callable[[int, int], None] = lambda step, steps: None,
+    world: World | None = None,
+) -> Trained:
+    """Train a network by a recipe on the images of a train split; `report` is called after each epoch.
 
     With `checkpoint` the state is saved there after each epoch and when `asked_to_stop` says so (Interrupted is raised
-    then); a run that finds its own state there goes on from it. Raises BadInput for a state of another run.
+    then); a run that finds its own state there goes on from it. With `dynamics` the rows so far are written there after
+    each epoch. `moved` is called after each step with its number and that of all in the epoch. Raises BadInput for a state
+    of another run, an architecture that does not fit the images, and a loss that is not finite.
     """
-    run = Run(suite, recipe, images, device)
+    run = Run(suite, recipe, images, device, synthetic=synthetic, world=world)
     if checkpoint is not None and (state := load(checkpoint, run.identity)) is not None:
         run.restore(state)
 
     def save_state() -> None:
-        if checkpoint is not None:
+        if checkpoint is not None and run.world.first:
             save(checkpoint, run.state())
 
     while run.epoch <= recipe.epochs:
-        report(run.take_epoch(save_state, asked_to_stop))
+        epoch = run.take_epoch(save_state, asked_to_stop, moved)
+        if dynamics is not None and run.world.first:
+            write_dynamics(dynamics, run.rows)
         save_state()
-    return run.model.eval().cpu()
+        report(epoch)
+    return run.result()

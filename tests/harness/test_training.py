@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import signal
 import time
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,15 +15,28 @@ from safetensors.torch import load_file
 from harness.attacks.pgd import PGD
 from harness.datasets import digits
 from harness.errors import BadInput
+from harness.images import ImageSet
 from harness.suites import SUITES
+from harness.training.batches import augmented
 from harness.training.checkpoint import load, save
+from harness.training.dynamics import Epoch
 from harness.training.objectives import OBJECTIVES
-from harness.training.recipes import recipe
-from harness.training.trainer import Epoch, augmented, train, training_loss
+from harness.training.recipes import Recipe, find_recipe
+from harness.training.step import Step
+from harness.training.trainer import Interrupted, train
 from zoo.architectures import build
 from zoo.checkpoints import SHIPPED, own_entrants
 
 SUITE = SUITES["digits"]
+
+
+def recipe(name: str, **changes: object) -> Recipe:
+    return find_recipe(name, SUITE).changed(changes, "in this test")
+
+
+def weights_of(images: ImageSet, chosen: Recipe, **options: Any) -> torch.Tensor:
+    model = train(SUITE, chosen, images, torch.device("cpu"), lambda epoch: None, **options).model
+    return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
 
 
 def accuracies(model: torch.nn.Module) -> tuple[float, float]:
@@ -77,14 +90,9 @@ def test_a_trained_entrant_is_judged_by_its_name_and_by_its_path(harness, tmp_pa
 def test_a_seed_gives_one_result_and_another_seed_another(name: str) -> None:
     images = digits("train").first(256)
 
-    def weights(seed: int) -> torch.Tensor:
-        short = recipe(name, SUITE, architecture=None, epochs=1, seed=seed)
-        model = train(SUITE, short, images, torch.device("cpu"), lambda epoch: None)
-        return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
-
-    first = weights(1)
-    assert torch.equal(first, weights(1))
-    assert not torch.equal(first, weights(2))
+    first, again, other = (weights_of(images, recipe(name, epochs=1, seed=seed)) for seed in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
 
 
 @pytest.mark.parametrize("name", list(OBJECTIVES))
@@ -94,10 +102,12 @@ def test_the_gradient_of_a_training_step_is_the_objectives_alone(name: str) -> N
     model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.BatchNorm1d(64), torch.nn.Linear(64, 10)).train()
     batch = digits("train").examples(0, 32)
     seen: list[tuple[bool, bool]] = []
+    grads: list[bool] = []
     model.register_forward_hook(lambda m, i, o: seen.append((m.training, m[2].weight.requires_grad)))
-    loss, _ = training_loss(model, batch.x, batch.y, SUITE, recipe(name, SUITE, architecture=None, epochs=None, seed=None),
-                            torch.Generator().manual_seed(0))  # fmt: skip
-    assert all(parameter.grad is None for parameter in model.parameters())
+    step = Step(model, SUITE.threat, recipe(name), torch.device("cpu"))
+    step.terms.register_forward_pre_hook(lambda m, i: grads.append(all(p.grad is None for p in model.parameters())))
+    step(batch.x, batch.y, torch.Generator().manual_seed(0))
+    assert grads == [True]
     outer = [entry for entry in seen if entry[0]]
     inner = [entry for entry in seen if not entry[0]]
     objective = OBJECTIVES[name]
@@ -106,7 +116,6 @@ def test_the_gradient_of_a_training_step_is_the_objectives_alone(name: str) -> N
     # natural probabilities once a batch, not once a step
     assert len(inner) == {None: 0, "ce": 10, "kl": 11}[objective.attack]
     assert not any(gradients for _, gradients in inner)
-    loss.backward()
     assert all(parameter.grad is not None for parameter in model.parameters())
 
 
@@ -114,9 +123,7 @@ def test_mail_is_trades_until_its_warm_up_is_over() -> None:
     images = digits("train").first(128)
 
     def weights(name: str, warm_up: float) -> torch.Tensor:
-        two = replace(recipe(name, SUITE, architecture=None, epochs=2, seed=None), warm_up=warm_up)
-        model = train(SUITE, two, images, torch.device("cpu"), lambda epoch: None)
-        return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
+        return weights_of(images, recipe(name, epochs=2, warm_up=warm_up))
 
     trades = weights("trades", 0.0)
     assert torch.equal(weights("mail-trades", 1.0), trades)
@@ -125,7 +132,7 @@ def test_mail_is_trades_until_its_warm_up_is_over() -> None:
     assert not torch.equal(halves[0], halves[1])
 
 
-JOB = ("train", "--suite", "digits", "--recipe", "trades", "--epochs", "20", "--name", "mine", "--out")
+JOB = ("train", "--suite", "digits", "--recipe", "trades", "--epochs", "10", "--name", "mine", "--out")
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
@@ -146,18 +153,49 @@ def test_an_interrupted_run_goes_on_to_the_same_weights_bit_for_bit(
     resumed = harness(*JOB, str(tmp_path / "broken"))
     assert resumed.returncode == 0, resumed.stderr
     assert "going on from" in resumed.stderr
-    assert "epoch 1/20" not in resumed.stderr
+    assert "epoch 1/10" not in resumed.stderr
     assert not (place / ".mine.checkpoint").exists()
     whole, broken = (root / "digits" / "mine.safetensors" for root in (tmp_path / "whole", tmp_path / "broken"))
     assert whole.read_bytes() == broken.read_bytes()
+
+
+class Stop:
+    """Asks to stop at the step with this number, counted over the whole run."""
+
+    def __init__(self, after: int) -> None:
+        self.left = after
+
+    def __call__(self) -> bool:
+        self.left -= 1
+        return self.left < 0
+
+
+@pytest.mark.parametrize("name", ["sat", "weat-adv"])
+def test_a_run_stopped_at_each_step_in_turn_has_the_weights_and_rows_of_a_whole_one(name: str, tmp_path: Path) -> None:
+    images, cpu = digits("train").first(80), torch.device("cpu")
+    every_option = {"weighting": "normalised", "ema": 0.9, "awp": 0.01, "drop": "random", "drop_fraction": 0.2}
+    short = recipe(name, epochs=2, batch_size=32, attack_steps=2, crop=1, select="best", **every_option)
+    whole = train(SUITE, short, images, cpu, lambda epoch: None)
+    stops = 0
+    while True:
+        try:
+            parts = train(
+                SUITE, short, images, cpu, lambda e: None, checkpoint=tmp_path / "c", asked_to_stop=Stop(stops % 2)
+            )
+            break
+        except Interrupted:
+            stops += 1
+    assert stops >= 4
+    assert parts.rows == whole.rows
+    for mine, theirs in zip(parts.model.parameters(), whole.model.parameters(), strict=True):
+        assert torch.equal(mine, theirs)
 
 
 def test_a_checkpoint_of_another_run_or_of_nothing_is_refused(tmp_path: Path) -> None:
     images, path = digits("train").first(128), tmp_path / "state"
 
     def go(name: str = "standard", seed: int = 1) -> None:
-        short = recipe(name, SUITE, architecture=None, epochs=1, seed=seed)
-        train(SUITE, short, images, torch.device("cpu"), lambda epoch: None, checkpoint=path)
+        weights_of(images, recipe(name, epochs=1, seed=seed), checkpoint=path)
 
     go()
     for changed, field in (({"name": "sat"}, "objective"), ({"seed": 2}, "seed")):
@@ -205,8 +243,7 @@ def test_crops_are_windows_of_the_padded_image_and_flips_are_mirrors() -> None:
 
 def test_training_reports_every_epoch_and_learns() -> None:
     epochs: list[Epoch] = []
-    short = recipe("standard", SUITE, architecture=None, epochs=12, seed=None)
-    train(SUITE, short, digits("train"), torch.device("cpu"), epochs.append)
+    train(SUITE, recipe("standard", epochs=12), digits("train"), torch.device("cpu"), epochs.append)
     assert [epoch.number for epoch in epochs] == list(range(1, 13))
     assert epochs[-1].loss < epochs[0].loss / 2
     assert epochs[-1].accuracy > 0.8
@@ -216,7 +253,22 @@ def test_training_reports_every_epoch_and_learns() -> None:
     ("options", "part"),
     [
         (("--recipe", "weat"), "did you mean weat-"),
-        (("--recipe", "sat", "--epochs", "0"), "--epochs of at least 1"),
+        (("--recipe", "sat", "--epochs", "0"), "epochs of at least 1"),
+        (("--recipe", "sat", "--set", "learning_rate=0.1"), "the fields are objective, architecture, epochs"),
+        (("--recipe", "sat", "--set", "lr=fast"), "lr to be float"),
+        (("--recipe", "sat", "--set", "lr"), "--set FIELD=VALUE"),
+        (("--recipe", "sat", "--set", "epochs=true"), "epochs to be int"),
+        (("--recipe", "sat", "--precision", "fp16"), "precision to be fp32 or bf16"),
+        (("--recipe", "sat", "--drop", "random"), "drop and drop_fraction together"),
+        (("--recipe", "sat", "--drop", "random", "--fraction", "1.5"), "drop_fraction from 0 to below 1"),
+        (("--recipe", "sat", "--drop", "hard", "--fraction", "0.1"), "drop to be none or high-energy"),
+        (("--recipe", "sat", "--set", "synthetic_fraction=1.5"), "synthetic_fraction from 0 to 1"),
+        (("--recipe", "sat", "--set", "synthetic_fraction=0.5"), "synthetic images and synthetic_fraction"),
+        (("--recipe", "sat", "--set", "select=best", "--set", "validation=0"), "validation share above 0"),
+        (("--recipe", "sat", "--set", "validation=0.0001"), "at least one image to hold out"),
+        (("--recipe", "sat", "--architecture", "wrn-34-10"), "architecture for images of 1x8x8"),
+        (("--recipe", "nowhere.toml"), "a recipe in TOML in nowhere.toml"),
+        (("--recipe", "sat", "--synthetic", "nowhere.npz"), "an .npz of plain arrays in nowhere.npz"),
         (("--recipe", "sat", "--architecture", "resnet18"), "did you mean resnet-18"),
         (("--recipe", "sat", "--name", "../escape"), "name"),
         (("--recipe", "standard", "--epochs", "1", "--out", "/proc/nowhere"), "--out"),

@@ -1,0 +1,135 @@
+"""The dynamics of training: energies, accuracies and weights on fixed images of train and validation, one row an epoch.
+
+The rows are JSON lines in <name>.dynamics.jsonl beside the entrant. Accuracy under PGD-20 errs high. Each epoch the attacks
+start from the same random points, so that a series moves with the weights alone.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from harness.attacks.pgd import PGD
+from harness.energy import delta_energies, joint_energy, marginal_energy
+from harness.errors import BadInput
+from harness.images import Examples, ImageSet
+from harness.threat import ThreatModel
+from harness.training.objectives import OBJECTIVES, energy_weights
+from harness.training.phases import Phases, find_phases
+from harness.training.recipes import Recipe
+from leaderboards.records import write_atomically
+
+PROBED = 500
+"""Training images on which the dynamics are followed, at most: the first ones. Of validation images all are."""
+
+SELECTION = PGD("ce", steps=20)
+"""PGD-20: what the epoch is chosen by."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Means over the images: energies, what the training attack does to them, accuracies, and WEAT's weight."""
+
+    n: int
+    marginal_energy: float
+    joint_energy: float
+    delta_marginal_energy: float
+    delta_joint_energy: float
+    standard_accuracy: float
+    pgd_accuracy: float
+    mean_weight: float
+
+
+def training_attack(recipe: Recipe) -> PGD | None:
+    """The inner maximisation of a recipe; None for standard training."""
+    loss = OBJECTIVES[recipe.objective].attack
+    return None if loss is None else PGD(loss, recipe.attack_steps, recipe.attack_step_size)
+
+
+def probe(network: nn.Module, examples: Examples, threat: ThreatModel, recipe: Recipe) -> Probe:
+    """Follow a network (in eval mode) on examples. For standard training the attack is that of SAT."""
+    attack = training_attack(recipe) or PGD("ce", recipe.attack_steps, recipe.attack_step_size)
+    sums = torch.zeros(7, dtype=torch.float64, device=examples.y.device)
+    generator = torch.Generator(examples.y.device).manual_seed(0)
+    for x, y in zip(examples.x.split(recipe.batch_size), examples.y.split(recipe.batch_size), strict=True):
+        with torch.no_grad():
+            logits = network(x)
+        x_adv = attack(network, x, y, threat, generator, natural=logits)
+        x_pgd = SELECTION(network, x, y, threat, generator)
+        with torch.no_grad():
+            logits_adv, logits_pgd = network(x_adv), network(x_pgd)
+        delta = delta_energies(logits, logits_adv, y)
+        sums += torch.stack(
+            [
+                values.double().sum()
+                for values in (
+                    marginal_energy(logits),
+                    joint_energy(logits, y),
+                    delta.marginal,
+                    delta.joint,
+                    logits.argmax(1) == y,
+                    logits_pgd.argmax(1) == y,
+                    energy_weights(logits),
+                )
+            ]
+        )
+    return Probe(len(examples), *(sums / len(examples)).tolist())
+
+
+def probed(images: ImageSet | None, device: torch.device, most: int | None = None) -> Examples | None:
+    """The examples that a split is followed on; None where there is no such split."""
+    return None if images is None else images.examples(0, min(len(images), most or len(images))).to(device)
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What is said of an epoch: its number from 1, the learning rate at its end, the mean loss and accuracy on the batches
+    it trained on, its seconds, the seconds of training so far (those before an interruption included), and the probes."""
+
+    number: int
+    lr: float
+    loss: float
+    accuracy: float
+    seconds: float
+    trained: float
+    train: Probe
+    validation: Probe | None
+
+    def row(self) -> dict[str, Any]:
+        """As a JSON object, without the times: a run that was interrupted has the rows of one that was not."""
+        return {key: value for key, value in asdict(self).items() if key not in ("seconds", "trained")}
+
+
+def write_dynamics(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write all rows, one a line; the file is whole at any moment."""
+    write_atomically(path, "".join(json.dumps(row) + "\n" for row in rows).encode())
+
+
+def phases_of(rows: Sequence[Mapping[str, Any]]) -> Phases | None:
+    """The phases of dE(x) on the training images; None where there are too few epochs to tell."""
+    try:
+        return find_phases([row["train"]["delta_marginal_energy"] for row in rows])
+    except BadInput:
+        return None
+
+
+def robust_overfitting(rows: Sequence[Mapping[str, Any]], phases: Phases | None) -> int | None:
+    """The epoch in which robust overfitting sets in; None where it does not, or nothing was held out to tell by.
+
+    dE(x) on the training images falls away from there, and PGD-20 accuracy on the held-out ones ends below its best by more
+    than two standard errors of their difference, taken as if the two were independent: they are positively correlated, so
+    this errs towards None.
+    """
+    last = rows[-1]["validation"] if rows else None
+    if phases is None or phases.overfitting is None or last is None:
+        return None
+    best = max(row["validation"]["pgd_accuracy"] for row in rows)
+    variance = sum(share * (1 - share) for share in (best, last["pgd_accuracy"])) / last["n"]
+    return phases.overfitting if best - last["pgd_accuracy"] > 2 * math.sqrt(variance) else None
