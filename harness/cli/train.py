@@ -78,6 +78,7 @@ LINKS = {
     help="An .npz with image (N, H, W, C) and label (N,), mixed into each batch.",
 )
 @click.option("--synthetic-fraction", type=float, help="Share of each batch that is synthetic [default: 0.5].")
+@click.option("--limit", type=int, callback=options.positive, help="Train on the first N images.")
 @click.option("--name", help="The entrant's name; default: the recipe's.")
 @click.option(
     "--out",
@@ -130,7 +131,7 @@ def _train(given: dict[str, Any], world: World, on: str) -> int:
         shape=suite.shape,
         classes=suite.classes,
         download=given["download"],
-    )
+    ).first(given["limit"])
     suite = suite.on(images.name)
     synthetic = None
     if given["synthetic"] is not None:

@@ -27,7 +27,7 @@ from harness.training.recipes import Recipe
 from leaderboards.records import write_atomically
 
 PROBED = 500
-"""Training images on which the dynamics are followed, at most: the first ones. Of validation images all are."""
+"""Training images on which the dynamics are followed, at most, and no more than are held out; of those all are."""
 
 SELECTION = PGD("ce", steps=20)
 """PGD-20: what the epoch is chosen by."""
@@ -83,9 +83,11 @@ def probe(network: nn.Module, examples: Examples, threat: ThreatModel, recipe: R
     return Probe(len(examples), *(sums / len(examples)).tolist())
 
 
-def probed(images: ImageSet | None, device: torch.device, most: int | None = None) -> Examples | None:
-    """The examples that a split is followed on; None where there is no such split."""
-    return None if images is None else images.examples(0, min(len(images), most or len(images))).to(device)
+def probed(images: ImageSet, held_out: ImageSet | None, device: torch.device) -> tuple[Examples, Examples | None]:
+    """The examples of train (the first ones) and of the held-out images that are followed."""
+    n = min(len(images), PROBED, len(held_out) if held_out is not None else PROBED)
+    validation = held_out.examples(0, len(held_out)).to(device) if held_out is not None else None
+    return images.examples(0, n).to(device), validation
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from harness.suites import Suite
 from harness.training.batches import Batches, held_out
 from harness.training.checkpoint import load, save
 from harness.training.distributed import World
-from harness.training.dynamics import PROBED, Epoch, probe, probed, write_dynamics
+from harness.training.dynamics import Epoch, probe, probed, write_dynamics
 from harness.training.recipes import Recipe
 from harness.training.step import Step
 from zoo.architectures import build
@@ -100,7 +100,7 @@ class Run:
         kept, validation = held_out(images, recipe.validation)
         self.generator = torch.Generator(device).manual_seed(recipe.seed)
         self.batches = Batches(kept, synthetic, recipe, flip=suite.flip, device=device, generator=self.generator)
-        self.probes = (probed(kept, device, PROBED), probed(validation, device))
+        self.probes = probed(kept, validation, device)
         self.task = Step(self.model, suite.threat, recipe, device, self.world)
         self.averaged = (
             AveragedModel(self.model, avg_fn=_moving_average(recipe.ema), use_buffers=False) if recipe.ema else None

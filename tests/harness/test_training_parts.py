@@ -322,8 +322,8 @@ def test_the_best_epoch_on_held_out_images_is_kept_and_so_is_the_last(harness_he
 def test_a_probe_is_what_its_names_say_on_a_linear_network() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).double().float().eval()
-    examples = probed(digits("train"), CPU, 300)
-    assert examples is not None
+    examples, none = probed(digits("train").first(300), None, CPU)
+    assert none is None
     found = probe(model, examples, SUITE.threat, recipe("sat"))
     logits = model(examples.x).detach().double()
     energy = -logits.logsumexp(1)
@@ -345,7 +345,7 @@ def test_every_epoch_leaves_a_row_and_probing_changes_no_weight(name: str, tmp_p
     assert rows == list(trained.rows)
     assert [row["number"] for row in rows] == [1, 2, 3]
     assert rows[0]["train"].keys() == rows[0]["validation"].keys()
-    assert (rows[0]["train"]["n"], rows[0]["validation"]["n"]) == (180, 20)
+    assert (rows[0]["train"]["n"], rows[0]["validation"]["n"]) == (20, 20)
 
 
 def test_robust_overfitting_needs_falling_energies_and_falling_robust_accuracy(tmp_path: Path) -> None:

@@ -133,7 +133,15 @@ def test_every_architecture_takes_small_grey_images_and_those_of_tiny_imagenet(
 
 @pytest.mark.parametrize(
     ("name", "millions"),
-    [("resnet-18", 11.17), ("resnet-34", 21.28), ("preact-resnet-18", 11.17), ("wrn-16-4", 2.75), ("wrn-28-10", 36.48)],
+    [
+        ("resnet-8", 0.075),
+        ("resnet-20", 0.27),
+        ("resnet-18", 11.17),
+        ("resnet-34", 21.28),
+        ("preact-resnet-18", 11.17),
+        ("wrn-16-4", 2.75),
+        ("wrn-28-10", 36.48),
+    ],
 )
 def test_architectures_have_their_published_sizes(name: str, millions: float) -> None:
     with torch.device("meta"):

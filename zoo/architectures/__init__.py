@@ -13,6 +13,7 @@ from torch import nn
 from zoo.architectures.cnn import digits_cnn
 from zoo.architectures.preactresnet import preact_resnet_18
 from zoo.architectures.resnet import resnet_18, resnet_34
+from zoo.architectures.thin_resnet import resnet_8, resnet_20
 from zoo.architectures.wideresnet import wrn_16_4, wrn_28_10, wrn_34_10
 from zoo.entrant import EntrantError, did_you_mean
 
@@ -21,7 +22,9 @@ Builder = Callable[[int, tuple[int, int, int]], nn.Module]
 ARCHITECTURES: dict[str, Builder] = {
     "digits-cnn": digits_cnn,
     "preact-resnet-18": preact_resnet_18,
+    "resnet-8": resnet_8,
     "resnet-18": resnet_18,
+    "resnet-20": resnet_20,
     "resnet-34": resnet_34,
     "wrn-16-4": wrn_16_4,
     "wrn-28-10": wrn_28_10,
