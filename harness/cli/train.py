@@ -185,7 +185,8 @@ def _train(given: dict[str, Any], world: World, on: str) -> int:
     click.echo(str(entrant.path))
     by_name = folder.resolve() in (SHIPPED, *(own.resolve() for own in options.own_folders()))
     spec = name if by_name else f"checkpoint:{entrant.path}"
-    click.echo(f"judge it: harness run --suite {suite.name} --entrants {spec}")
+    on = f" --dataset {images.name}" if find_suite(given["suite_name"]).dataset != images.name else ""
+    click.echo(f"judge it: harness run --suite {given['suite_name']}{on} --entrants {spec}")
     if other is not None:
         which = "last" if trained.selected == trained.best else "best"
         click.echo(f"and its {which} epoch: --entrants checkpoint:{other}@{recipe.architecture}")
