@@ -15,6 +15,7 @@ from harness.measures import Smoothness, Summary
 from harness.measures.smoothness import FIGURES
 from harness.suites import SUITES
 from harness.threat import ThreatModel
+from leaderboards.labels import SMOOTHNESS, label
 from zoo.checkpoints import own_entrants
 
 THREAT = ThreatModel("Linf", 0.1)
@@ -161,3 +162,15 @@ def test_the_cost_counts_every_pass() -> None:
 
     Smoothness()(Counting(), EXAMPLES, THREAT)
     assert passes["forward"] == 40 * Smoothness().cost(10).forward + 1  # and one image, to see what it keeps
+
+
+def test_every_figure_and_series_that_is_measured_has_a_name_on_the_pages() -> None:
+    from harness.attacks.named import ATTACKS
+    from harness.measures import Energies
+
+    measure = Energies(attacks={name: attack.shortened(10)[0] for name, attack in ATTACKS.items()})
+    result = measure(shipped(), EXAMPLES, THREAT)
+    for summary in (measured(shipped()), measure.summarise(result.arrays, result.notes)):
+        names = (*summary.values, *summary.distributions)
+        assert [name for name in names if label(name) == name] == []
+    assert set(SMOOTHNESS) == set(FIGURES)
