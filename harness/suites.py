@@ -51,7 +51,7 @@ class Suite:
     eps: str
     examples: int | None = None
     shard_size: int = 250
-    measures: tuple[str, ...] = ("standard", "autoattack", "energies")
+    measures: tuple[str, ...] = ("standard", "autoattack", "energies", "smoothness")
     entrants: tuple[str, ...] = ()
     zoo_dataset: str = ""
     flip: bool = True
@@ -109,7 +109,7 @@ SUITES: dict[str, Suite] = {
     for suite in (
         Suite(
             name="digits",
-            version=1,
+            version=2,
             title="Digits",
             dataset="digits",
             classes=10,
@@ -126,7 +126,7 @@ SUITES: dict[str, Suite] = {
         ),
         Suite(
             name="cifar10",
-            version=1,
+            version=2,
             title="CIFAR-10, Linf 8/255",
             dataset="cifar10",
             classes=10,
@@ -139,7 +139,7 @@ SUITES: dict[str, Suite] = {
         ),
         Suite(
             name="cifar10-l2",
-            version=1,
+            version=2,
             title="CIFAR-10, L2 0.5",
             dataset="cifar10",
             classes=10,
@@ -159,7 +159,7 @@ SUITES: dict[str, Suite] = {
         ),
         Suite(
             name="cifar100",
-            version=1,
+            version=2,
             title="CIFAR-100, Linf 8/255",
             dataset="cifar100",
             classes=100,
@@ -177,7 +177,7 @@ SUITES: dict[str, Suite] = {
         ),
         Suite(
             name="svhn",
-            version=1,
+            version=2,
             title="SVHN, Linf 8/255",
             dataset="svhn",
             classes=10,
@@ -190,7 +190,7 @@ SUITES: dict[str, Suite] = {
         ),
         Suite(
             name="tiny-imagenet",
-            version=1,
+            version=2,
             title="Tiny-ImageNet, Linf 8/255",
             dataset="tiny-imagenet",
             classes=200,
@@ -202,7 +202,7 @@ SUITES: dict[str, Suite] = {
         ),
         Suite(
             name="imagenet",
-            version=1,
+            version=2,
             title="ImageNet, Linf 4/255",
             dataset="imagenet",
             classes=1000,

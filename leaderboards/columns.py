@@ -11,6 +11,7 @@ from typing import Literal
 
 from leaderboards import formats
 from leaderboards.entry import Entry
+from leaderboards.labels import STAGES
 from leaderboards.records import Value, is_number
 
 Content = Value | float | str | None
@@ -75,6 +76,7 @@ def _additional_data(entry: Entry) -> str:
 ROBUST = "Robust accuracy, %"
 STANDARD = "Standard accuracy, %"
 ENERGY = "Energy"
+SMOOTH = "Smoothness"
 MODEL = "Model"
 RUN = "Run"
 
@@ -149,6 +151,35 @@ ENERGIES = (
         _measured("energies", "delta_marginal_energy_normalised.mean"),
         better="lower",
         group=ENERGY,
+    ),
+)
+SMOOTHNESS = (
+    Column(
+        "lipschitz_energy_normalised",
+        "Lipschitz of E / sd",
+        "Largest |E(x) - E(x')| / ||x - x'|| found in the ball, over the standard deviation of E(x): small where the energy"
+        " is smooth.",
+        _measured("smoothness", "lipschitz_energy_normalised.mean"),
+        better="lower",
+        group=SMOOTH,
+    ),
+    Column(
+        "linearity_gap_normalised",
+        "Linearity gap / sd",
+        "Largest distance of the cross-entropy from its tangent found in the ball, over the standard deviation of E(x):"
+        " small where the loss is straight.",
+        _measured("smoothness", "linearity_gap_normalised.mean"),
+        better="lower",
+        group=SMOOTH,
+    ),
+    Column(
+        "gradient_misalignment",
+        "1 − cos",
+        "1 less the cosine between the gradients of the cross-entropy at the image and at random points of the ball: 0 where"
+        " they are aligned.",
+        _measured("smoothness", "gradient_misalignment.mean"),
+        better="lower",
+        group=SMOOTH,
     ),
 )
 ARCHITECTURE = Column(
@@ -249,6 +280,7 @@ COLUMNS: tuple[Column, ...] = (
         group=STANDARD,
     ),
     *ENERGIES,
+    *SMOOTHNESS,
     ARCHITECTURE,
     PARAMETERS,
     ADDITIONAL_DATA,
@@ -257,8 +289,6 @@ COLUMNS: tuple[Column, ...] = (
     NOTES,
 )
 """Of the main table."""
-
-STAGES = (("apgd-ce", "APGD-CE"), ("apgd-t", "APGD-T"), ("fab-t", "FAB-T"), ("square", "Square"))
 
 STAGE_COLUMNS: tuple[Column, ...] = (
     RANK,
@@ -292,6 +322,7 @@ PARTIAL_COLUMNS: tuple[Column, ...] = (
     AUTOATTACK,
     STANDARD_ACCURACY,
     *ENERGIES,
+    *SMOOTHNESS,
     ARCHITECTURE,
     PARAMETERS,
     ADDITIONAL_DATA,

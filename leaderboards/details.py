@@ -4,33 +4,14 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from leaderboards import formats
 from leaderboards.cells import Bar, Scale, bar
-from leaderboards.columns import STAGES
-from leaderboards.records import Measurement, Record, Value, is_number
-
-LABELS: dict[str, str] = {
-    "standard_accuracy": "Standard accuracy",
-    "autoattack_accuracy": "AutoAttack accuracy",
-    "pgd_accuracy": "PGD accuracy",
-    **{f"accuracy_after.{key}": f"Accuracy after {heading}" for key, heading in STAGES},
-    "marginal_energy.mean": "E(x), mean",
-    "marginal_energy.sd": "E(x), standard deviation",
-    "joint_energy.mean": "E(x,y), mean",
-    "joint_energy.sd": "E(x,y), standard deviation",
-    "marginal_energy_adv.mean": "E(x_adv), mean",
-    "joint_energy_adv.mean": "E(x_adv,y), mean",
-    "delta_marginal_energy.mean": "ΔE(x), mean",
-    "delta_marginal_energy.sd": "ΔE(x), standard deviation",
-    "delta_joint_energy.mean": "ΔE(x,y), mean",
-    "delta_joint_energy.sd": "ΔE(x,y), standard deviation",
-    "delta_marginal_energy_normalised.mean": "|ΔE(x)| over the standard deviation of E(x), mean",
-}
-"""By a value's name in a record; a name that is not here is shown as it is."""
+from leaderboards.labels import label
+from leaderboards.records import Distribution, Measurement, Record, Value, is_number
 
 
 @dataclass(frozen=True)
@@ -47,12 +28,26 @@ class Line:
 
 
 @dataclass(frozen=True)
+class Spread:
+    """How one per-sample number is spread over the examples, as texts: mean with interval, deviation, quantiles."""
+
+    label: str
+    mean: str
+    interval: str
+    sd: str
+    quantiles: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Section:
-    """One measurement: its lines (`drawn`: some have bars), and its settings and provenance as pairs of words."""
+    """One measurement: its lines (`drawn`: some have bars), its distributions with the levels of their quantiles, and its
+    settings and provenance as pairs of words."""
 
     measurement: Measurement
     lines: tuple[Line, ...]
     drawn: bool
+    spreads: tuple[Spread, ...]
+    levels: tuple[str, ...]
     settings: tuple[tuple[str, str], ...]
     provenance: tuple[tuple[str, str], ...]
 
@@ -65,10 +60,13 @@ def is_share(name: str) -> bool:
 def section(measurement: Measurement) -> Section:
     """All that a page says of one measurement."""
     lines = tuple(line(name, value) for name, value in measurement.values.items())
+    levels = tuple(sorted({level for found in measurement.distributions.values() for level in found.quantiles}))
     return Section(
         measurement=measurement,
         lines=lines,
         drawn=any(line.bar for line in lines),
+        spreads=tuple(spread(name, found, levels) for name, found in measurement.distributions.items()),
+        levels=levels,
         settings=pairs({"seed": measurement.seed, **measurement.settings}),
         provenance=provenance(measurement),
     )
@@ -80,13 +78,25 @@ def line(name: str, value: Value) -> Line:
     unit = f"{formats.THIN}%" if is_share(name) and is_number(value.value) else ""
     level = f"{100 * value.level:g}{formats.THIN}%" if value.level is not None else ""
     return Line(
-        label=LABELS.get(name, name),
+        label=label(name),
         text=f"{write(value.value, value.n)}{unit}" if value.value is not None else formats.NOTHING,
         interval=formats.interval(value, write).partition(" (")[0],
         bar=bar(value, Scale(0.0, 1.0)) if is_share(name) else None,
         how=", ".join(part for part in (level, value.method) if part),
         n=formats.count(value.n),
         reason=value.reason,
+    )
+
+
+def spread(name: str, found: Distribution, levels: Sequence[str]) -> Spread:
+    """One distribution as texts; empty where it does not have a quantile of a level."""
+    mean = found.mean.value
+    return Spread(
+        label=label(name),
+        mean=formats.decimal(mean) if mean is not None else formats.NOTHING,
+        interval=formats.interval(found.mean, formats.decimal),
+        sd=formats.decimal(found.sd) if found.sd is not None else formats.NOTHING,
+        quantiles=tuple(formats.decimal(found.quantiles[q]) if q in found.quantiles else "" for q in levels),
     )
 
 

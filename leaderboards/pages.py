@@ -18,9 +18,11 @@ from markupsafe import Markup
 
 from leaderboards import bundle, formats
 from leaderboards.board import Board, Entry, Published, make_board
+from leaderboards.by_energy import by_energy
 from leaderboards.cells import Scale, make_grid
 from leaderboards.collection import Collected, Problem, collect
 from leaderboards.columns import COLUMNS, PARTIAL_COLUMNS, STAGE_COLUMNS
+from leaderboards.correlations import FEWEST, correlations
 from leaderboards.details import commands, pairs, section
 from leaderboards.records import Record, file_stem
 from leaderboards.site import MARK, Site
@@ -61,7 +63,7 @@ def render(results: Path, site: Path, suites: Sequence[SuitePage], arrays: Path 
         raise ValueError("expected every suite once, got a name twice")
     collected, problems = collect(results, arrays)
     folder = Site(site)
-    views = [_view(suite, collected, problems) for suite in _with_unknown(suites, collected)]
+    views = [_view(suite, collected, problems, arrays) for suite in _with_unknown(suites, collected)]
     templates = _templates()
     for view in views:
         script = bundle.table_script() if view["board"].entries or view["board"].partial else ""
@@ -87,7 +89,9 @@ def _with_unknown(suites: Sequence[SuitePage], collected: Sequence[Collected]) -
     return [*suites, *(found[name] for name in sorted(found))]
 
 
-def _view(suite: SuitePage, collected: Sequence[Collected], problems: Sequence[Problem]) -> dict[str, Any]:
+def _view(
+    suite: SuitePage, collected: Sequence[Collected], problems: Sequence[Problem], arrays: Path | None
+) -> dict[str, Any]:
     """Everything that the pages of one suite are made of."""
     items = [item for item in collected if item.record.suite.name == suite.name]
     notes = {
@@ -114,9 +118,11 @@ def _view(suite: SuitePage, collected: Sequence[Collected], problems: Sequence[P
         "main": make_grid(board.entries, COLUMNS),
         "stages": make_grid([e for e in board.measured if _has_stages(e)], STAGE_COLUMNS),
         "partial": make_grid(board.partial, PARTIAL_COLUMNS),
+        "correlations": correlations(board.entries),
         "problems": tuple(problem for problem in problems if problem.suite == folder),
         "entrants": [
             _entrant(suite, board, entry, entry.record, reasons.get(id(entry), ""), wrong)
+            | {"by_energy": by_energy(entry.record, arrays) if arrays is not None else None}
             for entry in entries
             if entry.record is not None
         ],
@@ -168,6 +174,7 @@ def _templates() -> jinja2.Environment:
     environment.globals |= {
         "mark": Markup(MARK),
         "style": Markup((bundle.TEMPLATES / "style.css").read_text(encoding="utf-8")),
+        "fewest": FEWEST,
         "formats": formats,
         "record_path": _path,
         "scale_ends": _scale_ends,

@@ -13,6 +13,7 @@ import os
 import re
 import secrets
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, Self, TypeGuard
 
@@ -40,6 +41,36 @@ class Value(_Part):
     method: str = Field(default="", description="how the interval was made, e.g. 'wilson'")
     n: int = Field(ge=0, description="examples that the number rests on")
     reason: str = ""
+
+
+class Histogram(_Part):
+    """How many examples fall into each bin [edges[i], edges[i+1]), the last one closed, and beside the bins.
+
+    The edges are fixed multiples of one unit (the standard deviation of E(x)) around one centre, so histograms of one
+    kind have the same bins in every record once they are divided by the unit.
+    """
+
+    edges: tuple[float, ...] = Field(min_length=2)
+    counts: tuple[int, ...]
+    below: int = Field(ge=0)
+    above: int = Field(ge=0)
+    centre: float
+    unit: float = Field(gt=0)
+
+    @model_validator(mode="after")
+    def _bins_lie_between_edges(self) -> Self:
+        if len(self.counts) != len(self.edges) - 1 or any(b <= a for a, b in pairwise(self.edges)):
+            raise ValueError("a histogram has one count fewer than edges, and edges that rise")
+        return self
+
+
+class Distribution(_Part):
+    """How a number that every example has is spread over the examples."""
+
+    mean: Value
+    sd: float | None = None
+    quantiles: dict[str, float] = Field(default={}, description="by their level as text, e.g. '0.05'")
+    histogram: Histogram | None = None
 
 
 class Flag(_Part):
@@ -82,6 +113,7 @@ class Measurement(_Part):
     seed: int
     settings: dict[str, Any]
     values: dict[str, Value]
+    distributions: dict[str, Distribution] = Field(default={}, description="of per-sample numbers, by their name")
     flags: tuple[Flag, ...] = ()
     arrays: Arrays | None = None
     seconds: float = Field(ge=0, description="compute time, added over shards; not wall time")

@@ -88,7 +88,7 @@ class _Collector(logging.Handler):
 
 
 @contextmanager
-def _collected() -> Iterator[_Collector]:
+def collected() -> Iterator[_Collector]:
     """Keep what pyautoattack's logger warns of; its wording is data."""
     logger, collector = logging.getLogger("auto-attack"), _Collector()
     propagate, level = logger.propagate, logger.level
@@ -140,7 +140,7 @@ class Cascade:
 
     def __call__(self, model: nn.Module, x: Tensor, y: Tensor, threat: ThreatModel) -> Outcome:
         """Attack N images (N, C, H, W) in [0,1] with labels (N,). The model must return float32 logits."""
-        with torch.random.fork_rng(devices=[x.device] if x.is_cuda else []), _collected() as collector, torch.no_grad():
+        with torch.random.fork_rng(devices=[x.device] if x.is_cuda else []), collected() as collector, torch.no_grad():
             return self._run(model, x, y, threat, collector)
 
     def _run(self, model: nn.Module, x: Tensor, y: Tensor, threat: ThreatModel, collector: _Collector) -> Outcome:
@@ -180,7 +180,7 @@ class Cascade:
 
         The steps are timed at eps 0, where nothing breaks: they bound those of a real run, whose examples break.
         """
-        with torch.random.fork_rng(devices=[x.device] if x.is_cuda else []), _collected(), torch.no_grad():
+        with torch.random.fork_rng(devices=[x.device] if x.is_cuda else []), collected(), torch.no_grad():
             logits = model(x)
             y, classes = logits.argmax(1), logits.shape[1]
             attack = self._attack(model, replace(threat, eps=0.0), classes, x.device)

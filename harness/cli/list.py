@@ -47,6 +47,12 @@ def _cell(key: str, value: Any) -> str:
     return str(value)
 
 
+def _short(setting: Any) -> str:
+    """A setting for people: of settings of several things only their names; --json has all."""
+    nested = isinstance(setting, dict) and all(isinstance(value, dict) for value in setting.values())
+    return f"[{', '.join(setting)}]" if nested else str(setting)
+
+
 @click.group(name="list")
 def command() -> None:
     """What there is: suites, measures, recipes, entrants."""
@@ -85,7 +91,7 @@ def measures(as_json: bool) -> None:
                 "name": measure.name,
                 "version": measure.version,
                 "what": what,
-                "settings": settings if as_json else ", ".join(f"{k}={v}" for k, v in settings.items()),
+                "settings": settings if as_json else ", ".join(f"{k}={_short(v)}" for k, v in settings.items()),
                 "forward_passes_at_most": cost["forward"],
                 "backward_passes_at_most": cost["backward"],
             }

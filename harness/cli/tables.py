@@ -64,7 +64,17 @@ def show_results(records: Sequence[Record]) -> None:
         return "-" if value is None or value.value is None else f"{value.value:.3f}"
 
     table = Table(title="percent, with 95 % intervals", title_justify="left")
-    for heading in ("entrant", "n", "standard", "AutoAttack", "PGD", "mean E(x)", "mean dE(x)", "|dE(x)|/sd"):
+    for heading in (
+        "entrant",
+        "n",
+        "standard",
+        "AutoAttack",
+        "PGD",
+        "mean E(x)",
+        "mean dE(x)",
+        "|dE(x)|/sd",
+        "Lipschitz E/sd",
+    ):
         table.add_column(heading, justify="left" if heading == "entrant" else "right", overflow="fold")
     ranked = sorted(
         records,
@@ -84,6 +94,7 @@ def show_results(records: Sequence[Record]) -> None:
             plain(number(record, "energies", "marginal_energy.mean")),
             plain(number(record, "energies", "delta_marginal_energy.mean")),
             plain(number(record, "energies", "delta_marginal_energy_normalised.mean")),
+            plain(number(record, "smoothness", "lipschitz_energy_normalised.mean")),
         )
     wide(table)
     for record in ranked:

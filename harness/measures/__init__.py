@@ -6,8 +6,11 @@ from harness.measures.accuracy import StandardAccuracy
 from harness.measures.energies import Energies
 from harness.measures.measure import Cost, Measure, Note, ShardResult, Summary
 from harness.measures.robustness import RobustAccuracy
+from harness.measures.smoothness import Smoothness
 
-MEASURES: dict[str, Measure] = {measure.name: measure for measure in (StandardAccuracy(), RobustAccuracy(), Energies())}
+MEASURES: dict[str, Measure] = {
+    measure.name: measure for measure in (StandardAccuracy(), RobustAccuracy(), Energies(), Smoothness())
+}
 """Every measure with its default settings, in the order in which they are run and shown."""
 
 __all__ = [
@@ -18,6 +21,7 @@ __all__ = [
     "Note",
     "RobustAccuracy",
     "ShardResult",
+    "Smoothness",
     "StandardAccuracy",
     "Summary",
 ]

@@ -6,8 +6,9 @@ arrays, and the arrays of a shard depend on nothing but its examples and the mea
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -16,8 +17,9 @@ from torch import Tensor, nn
 
 from harness.errors import BadInput
 from harness.images import Examples
+from harness.memory import Fitted
 from harness.threat import ThreatModel
-from leaderboards.records import Flag, Value
+from leaderboards.records import Distribution, Flag, Value
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class Summary:
 
     values: Mapping[str, Value]
     flags: tuple[Flag, ...] = ()
+    distributions: Mapping[str, Distribution] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -138,3 +141,20 @@ def flags_of(notes: Sequence[Note]) -> tuple[Flag, ...]:
     return tuple(
         Flag(code=code, message=message.replace("{n}", str(count))) for (code, message), count in sorted(counts.items())
     )
+
+
+def generator_of(seed: int, start: int, name: str) -> torch.Generator:
+    """The randomness of one part of a measure on one shard: what is added beside it changes nothing for it.
+
+    On the CPU: its numbers are then the same on every device.
+    """
+    content = hashlib.sha256(f"{seed} {start} {name}".encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(content[:7], "big"))
+
+
+def batch_notes(model: Fitted) -> tuple[Note, ...]:
+    """That memory ran out and the batches were made smaller, where that happened."""
+    if model.lowered_from is None:
+        return ()
+    message = f"memory ran out with batches of {model.lowered_from} images: measured in batches of {model.size}"
+    return (Note("batch-lowered", message),)

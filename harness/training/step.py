@@ -93,7 +93,7 @@ class Step:
         if self.attack is not None:
             if self.folded is not None:
                 self.folded.refresh()
-            x_adv = self.attack(self.attacked, x, y, self.threat, None, start=start, natural=natural)
+            x_adv = self.attack(self.attacked, x, y, self.threat, generator, start=start, natural=natural)
 
         def mean(values: Tensor) -> Tensor:
             return world.total(values.sum()) / n

@@ -39,7 +39,8 @@ def fill(store: Store, made: Plan, right: float = 0.5, **changes: object) -> Non
             arrays = {"correct": correct, "prediction": np.zeros(n, np.int32), "label": np.zeros(n, np.int32)}
         else:
             energies = {f"{e}{a}": np.linspace(-5, 0, n, dtype=np.float32) for e in ENERGIES for a in ("", "_adv")}
-            arrays = {**energies, "pgd_correct": correct}
+            flags = {"natural_correct": correct, "pgd_correct": correct, "zero_gradient": np.zeros(n, bool)}
+            arrays = {**energies, **flags, "kl_conditional": np.zeros(n, np.float32)}
         given = {"provenance": HERE, **changes}
         if number == 0:
             given["provenance"] = changes.get("first", HERE)

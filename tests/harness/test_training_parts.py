@@ -420,6 +420,7 @@ def test_the_training_attack_can_be_given_its_start_and_natural_logits() -> None
     for attack in (PGD("kl", 3), PGD("ce", 3)):
         generator = torch.Generator().manual_seed(0)
         start = attack.start(batch.x, SUITE.threat, generator)
-        given = attack(model, batch.x, batch.y, SUITE.threat, None, start=start, natural=model(batch.x).detach())
+        natural = model(batch.x).detach()
+        given = attack(model, batch.x, batch.y, SUITE.threat, generator, start=start, natural=natural)
         drawn = attack(model, batch.x, batch.y, SUITE.threat, torch.Generator().manual_seed(0))
         assert torch.equal(given, drawn)

@@ -11,7 +11,17 @@ import numpy as np
 import pytest
 
 from leaderboards.arrays import write_arrays
-from leaderboards.records import EntrantInfo, Flag, Measurement, Provenance, Record, SuiteInfo, Value, write_record
+from leaderboards.records import (
+    Distribution,
+    EntrantInfo,
+    Flag,
+    Measurement,
+    Provenance,
+    Record,
+    SuiteInfo,
+    Value,
+    write_record,
+)
 
 PROVENANCE = Provenance(
     device="cuda",
@@ -42,13 +52,17 @@ def make_record(
     standard: float | None = 0.95,
     robust: float | None = 0.5,
     energies: float | None = None,
+    smoothness: float | None = None,
     limit: int | None = None,
     n: int | None = None,
     flags: tuple[Flag, ...] = (),
     version: int = 1,
     arrays: Path | None = None,
 ) -> Record:
-    """A record of accuracies; `energies` is the mean of E(x). `arrays` is where its per-sample array is written."""
+    """A record of accuracies; `energies` is the mean of E(x), `smoothness` every figure of it (None where it is infinite).
+
+    `arrays` is where its per-sample arrays are written: half of the examples of the highest energy are misclassified.
+    """
     info = SuiteInfo(
         **{
             "name": "digits",
@@ -84,7 +98,11 @@ def make_record(
             "autoattack_accuracy": share(robust, n),
             **{f"accuracy_after.{stage}": share(min(1, robust + more), n) for stage, more in stages.items()},
         }
-        kept = write_arrays(arrays, {"correct": np.arange(n) < robust * n}) if arrays else None
+        found = {
+            "correct": np.arange(n) < robust * n,
+            "stage": np.where(np.arange(n) < robust * n, 4, 0).astype(np.int8),
+        }
+        kept = write_arrays(arrays, found) if arrays else None
         add("autoattack", values, 5400.0, flags=flags, arrays=kept)
     if energies is not None:
         mean = {
@@ -94,7 +112,21 @@ def make_record(
             "delta_marginal_energy_normalised.mean": 0.137,
         }
         values = {"pgd_accuracy": share(min(1, (robust or 0) + 0.04), n)}
-        add("energies", values | {key: Value(value=value, n=n) for key, value in mean.items()}, 95.0)
+        per_sample = {"marginal_energy": np.linspace(energies - 1, energies + 1, n, dtype=np.float32)}
+        per_sample |= {"natural_correct": np.arange(n) < 0.9 * n, "pgd_correct": np.arange(n) < 0.7 * n}
+        spread = Distribution(mean=Value(value=energies, n=n), sd=0.25, quantiles={"0.05": energies - 1, "0.95": 7.125})
+        add(
+            "energies",
+            values | {key: Value(value=value, n=n) for key, value in mean.items()},
+            95.0,
+            arrays=write_arrays(arrays, per_sample) if arrays else None,
+            distributions={"apgd-t.delta_marginal_energy": spread},
+        )
+    if smoothness is not None:
+        none = {"value": None, "reason": "the gradient is zero at 9 of 9 points"}
+        one = Value(n=n, **(none if math.isinf(smoothness) else {"value": smoothness}))
+        figures = ("lipschitz_energy_normalised", "linearity_gap_normalised", "gradient_misalignment")
+        add("smoothness", {f"{figure}.mean": one for figure in figures}, 12.0)
     card = {
         "name": name,
         "spec": name,

@@ -17,6 +17,7 @@ from leaderboards.arrays import read_arrays, unsound_arrays, write_arrays
 from leaderboards.records import (
     SCHEMA_VERSION,
     Arrays,
+    Histogram,
     Record,
     RecordError,
     Value,
@@ -45,6 +46,27 @@ def test_a_record_comes_back_from_disk_byte_for_byte(tmp_path: Path, record_of: 
     assert read_record(path) == record
     assert read_record(path).to_json().encode() == path.read_bytes() == record.to_json().encode()
     assert path.read_bytes().endswith(b"}\n")
+
+
+def test_a_record_from_before_there_were_distributions_is_still_one(tmp_path: Path, record_of: RecordOf) -> None:
+    plain = json.loads(record_of("Old", energies=-4.2).to_json())
+    for measurement in plain["measurements"].values():
+        del measurement["distributions"]
+    old = parse_record(json.dumps(plain).encode(), "old.json")
+    assert old.measurements["energies"].distributions == {}
+    path, _ = write_record(tmp_path, old)
+    assert not write_record(tmp_path, old)[1]
+    assert read_record(path) == old
+
+
+@pytest.mark.parametrize("wrong", [{"counts": (1,)}, {"edges": (0.0, 0.0, 1.0)}, {"unit": 0.0}, {"below": -1}])
+def test_a_histogram_has_bins_between_rising_edges(wrong: dict[str, Any]) -> None:
+    right: dict[str, Any] = {
+        "edges": (-1.0, 0.0, 2.0), "counts": (3, 4), "below": 1, "above": 0, "centre": 0.0, "unit": 1.0
+    }  # fmt: skip
+    assert Histogram(**right).counts == (3, 4)
+    with pytest.raises(ValidationError):
+        Histogram(**{**right, **wrong})
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])

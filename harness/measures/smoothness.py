@@ -1,0 +1,178 @@
+"""Smoothness of the energy landscape around the examples: eleven figures, each with its formula in harness.landscape.
+
+Maxima over the ball err low, and an entrant that hides its gradients looks smoother than it is: points without a gradient
+are left out of the figures that need it, and an entrant with many of them gets no figure but a flag.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from torch import Tensor, nn
+
+from harness import landscape
+from harness.attacks.pgd import PGD
+from harness.distributions import distribution
+from harness.images import Examples
+from harness.intervals import standard_deviation
+from harness.measures.measure import (
+    Cost,
+    Measure,
+    Note,
+    ShardResult,
+    Summary,
+    batch_notes,
+    flags_of,
+    generator_of,
+    natural_logits,
+)
+from harness.measures.zero_gradients import hides, reason, warning
+from harness.memory import fitted
+from harness.stopwatch import seconds
+from harness.threat import ThreatModel
+from leaderboards.records import Distribution, Value
+
+
+@dataclass(frozen=True)
+class Figure:
+    """What a figure is made of, and with which power of the logits' scale it grows (0: comparable as it is)."""
+
+    of: Literal["energy", "ce"]
+    power: Literal[0, 1, 2] = 1
+
+
+FIGURES: dict[str, Figure] = {
+    "gradient_l1": Figure("energy"),
+    "gradient_l2": Figure("energy"),
+    "lipschitz_logits": Figure("energy"),
+    "lipschitz_energy": Figure("energy"),
+    "curvature_ce": Figure("ce"),
+    "curvature_energy": Figure("energy"),
+    "linearity_gap": Figure("ce"),
+    "elle": Figure("ce", 2),
+    "gradient_misalignment": Figure("ce", 0),
+    "ball_deviation": Figure("energy"),
+    "path_range": Figure("energy"),
+}
+"""Every figure by the name of its array; small is smooth."""
+
+
+@dataclass(frozen=True)
+class Smoothness(Measure):
+    """Gradient norms, local Lipschitz, curvature, linearity, gradient alignment and spread of E(x) around the examples.
+
+    All but gradient alignment grow with the logits: divided by the standard deviation of E(x) (ELLE by its square) they
+    may be compared between entrants.
+    """
+
+    name: ClassVar[str] = "smoothness"
+    version: ClassVar[int] = 1
+    seed: int = 0
+    steps: int = 10
+    step_size: float = 0.2
+    directions: int = 16
+    gradient_directions: int = 4
+    path_points: int = 11
+    attack: PGD = field(default=PGD())
+
+    def settings(self) -> dict[str, Any]:
+        return {
+            "steps": self.steps,
+            "step_size": self.step_size,
+            "directions": self.directions,
+            "gradient_directions": self.gradient_directions,
+            "path_points": self.path_points,
+            "path_attack": self.attack.settings(),
+        }
+
+    def cost(self, classes: int) -> Cost:
+        forward, backward = self.attack.passes(classes)
+        ascents = 6 * (self.steps + 1)  # two Lipschitz constants, and four for the linearity gap
+        gradients = 2 + 2 + self.gradient_directions  # at x, at x + h z, around x
+        # natural logits, those that the Lipschitz constants start from, ELLE's three points, the ball, the path
+        values = 3 + 3 * self.directions + self.directions + self.path_points
+        return Cost(forward + ascents + gradients + values, backward + ascents - 6 + gradients)
+
+    def trial(self, model: nn.Module, examples: Examples, threat: ThreatModel) -> float:
+        work = partial(landscape.value_and_gradient, fitted(model, examples.x), examples.x, landscape.energy)
+        # a forward and a backward pass for each forward pass of the whole: the passes without a gradient take less
+        return seconds(work, examples.x.device) * self.cost(2).forward
+
+    def __call__(self, model: nn.Module, examples: Examples, threat: ThreatModel) -> ShardResult:
+        model = fitted(model, examples.x)
+        natural_logits(model, examples)
+        x, y = examples.x, examples.y
+        ce = landscape.cross_entropy(y)
+        draw = partial(generator_of, self.seed, examples.start)
+        energy, slope = landscape.value_and_gradient(model, x, landscape.energy)
+        loss, loss_slope = landscape.value_and_gradient(model, x, ce)
+        l1, l2 = landscape.gradient_norms(slope)
+        ascent = landscape.Ascent(self.steps, self.step_size)
+        x_adv = self.attack(model, x, y, threat, draw("path"))
+        # an image that breaks the rules is no end of a path: the natural one stands in its place
+        legal = threat.verify(x, x_adv).valid
+        x_adv = x_adv.where(legal.view(-1, *[1] * (x.dim() - 1)), x)
+        found = {
+            "marginal_energy": energy,
+            "zero_gradient_energy": landscape.has_no_gradient(slope),
+            "zero_gradient_ce": landscape.has_no_gradient(loss_slope),
+            "gradient_l1": l1,
+            "gradient_l2": l2,
+            "lipschitz_logits": landscape.local_lipschitz(
+                model, x, threat, draw("lipschitz_logits"), Tensor.double, ascent
+            ),
+            "lipschitz_energy": landscape.local_lipschitz(
+                model, x, threat, draw("lipschitz_energy"), landscape.energies, ascent
+            ),
+            "curvature_ce": landscape.curvature(model, x, threat, ce, loss_slope),
+            "curvature_energy": landscape.curvature(model, x, threat, landscape.energy, slope),
+            "linearity_gap": landscape.linearity_gap(
+                model, x, threat, draw("linearity_gap"), ce, loss, loss_slope, ascent
+            ),
+            "elle": landscape.elle(model, x, threat, draw("elle"), ce, self.directions),
+            "gradient_misalignment": landscape.gradient_misalignment(
+                model, x, threat, draw("gradient_misalignment"), ce, loss_slope, self.gradient_directions
+            ),
+            "ball_deviation": landscape.ball_deviation(model, x, threat, draw("ball_deviation"), self.directions),
+            "path_range": landscape.path_range(model, x, x_adv, self.path_points),
+        }
+        arrays = {
+            name: array.cpu().numpy().astype(bool if name.startswith("zero_") else np.float32)
+            for name, array in found.items()
+        }
+        return ShardResult(arrays, batch_notes(model))
+
+    def summarise(self, arrays: Mapping[str, np.ndarray], notes: Sequence[Note]) -> Summary:
+        n = len(arrays["marginal_energy"])
+        spread = standard_deviation(arrays["marginal_energy"])
+        # without a gradient of E(x) no logit has a slope: nothing is scored there
+        zero = {"energy": arrays["zero_gradient_energy"]}
+        zero["ce"] = zero["energy"] | arrays["zero_gradient_ce"]
+        flags = list(flags_of(notes))
+        if zero["ce"].any():
+            flags.append(warning("E(x)" if zero["energy"].any() else "the cross-entropy", zero["ce"]))
+
+        values: dict[str, Value] = {"marginal_energy.sd": spread}
+        distributions: dict[str, Distribution] = {}
+        for name, figure in FIGURES.items():
+            raw, without = arrays[name].astype(np.float64), zero[figure.of]
+            if (
+                name == "gradient_misalignment"
+            ):  # there is no angle either where the gradients around the point are zero
+                without = without | np.isnan(raw)
+            series = {name: raw[~without]}
+            if figure.power:
+                series[f"{name}_normalised"] = raw[~without] / (spread.value or np.nan) ** figure.power
+            for key, numbers in series.items():
+                if hides(without):
+                    values[f"{key}.mean"] = Value(value=None, n=n, reason=reason(without))
+                elif key != name and not spread.value:
+                    values[f"{key}.mean"] = Value(value=None, n=n, reason="E(x) does not vary")
+                else:
+                    distributions[key] = distribution(numbers)
+                    values[f"{key}.mean"] = distributions[key].mean
+        return Summary(values, tuple(flags), distributions)

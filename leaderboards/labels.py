@@ -1,0 +1,81 @@
+"""What the numbers of a record are called where a person reads them."""
+
+from __future__ import annotations
+
+STAGES = (("apgd-ce", "APGD-CE"), ("apgd-t", "APGD-T"), ("fab-t", "FAB-T"), ("square", "Square"))
+"""Of AutoAttack, in its order."""
+
+ATTACKS: dict[str, str] = {
+    "pgd": "PGD",
+    "pgd-random-target": "PGD to a random class",
+    "pgd-least-likely": "PGD to the least likely class",
+    "kl-pgd": "PGD on the KL",
+    "margin-pgd": "PGD on the Carlini-Wagner margin",
+    "apgd-ce": "APGD-CE",
+    "apgd-dlr": "APGD-DLR",
+    "apgd-t": "APGD-T",
+    "fab-t": "FAB-T",
+    "square": "Square",
+}
+"""By the name that an attack's values begin with; those of "pgd" begin with none."""
+
+SMOOTHNESS: dict[str, str] = {
+    "gradient_l1": "‖∇E(x)‖₁",
+    "gradient_l2": "‖∇E(x)‖₂",
+    "lipschitz_logits": "Local Lipschitz constant of the logits",
+    "lipschitz_energy": "Local Lipschitz constant of E(x)",
+    "curvature_ce": "Curvature of the cross-entropy",
+    "curvature_energy": "Curvature of E(x)",
+    "linearity_gap": "Local linearity gap of the cross-entropy",
+    "elle": "ELLE of the cross-entropy",
+    "gradient_misalignment": "Gradient alignment, 1 − cos",
+    "ball_deviation": "Standard deviation of E(x) in the ball",
+    "path_range": "Range of E(x) on the way to the PGD point",
+}
+"""Figures of smoothness, small where the landscape is smooth."""
+
+_ENERGIES: dict[str, str] = {
+    "marginal_energy": "E(x)",
+    "joint_energy": "E(x,y)",
+    "marginal_energy_adv": "E(x_adv)",
+    "joint_energy_adv": "E(x_adv,y)",
+    "kl_conditional": "KL, conditional term",
+    "kl_marginal": "KL, marginal term",
+}
+for _name, _symbol in (("marginal_energy", "E(x)"), ("joint_energy", "E(x,y)")):
+    _ENERGIES[f"delta_{_name}"] = f"Δ{_symbol}"
+    _ENERGIES[f"abs_delta_{_name}"] = f"|Δ{_symbol}|"
+    _ENERGIES[f"delta_{_name}_over_sd"] = f"Δ{_symbol} over the standard deviation of E(x)"
+    _ENERGIES[f"delta_{_name}_normalised"] = f"|Δ{_symbol}| over the standard deviation of E(x)"
+
+SERIES: dict[str, str] = {
+    **_ENERGIES,
+    **SMOOTHNESS,
+    **{
+        f"{name}_normalised": f"{label} over the {'variance' if name == 'elle' else 'standard deviation'} of E(x)"
+        for name, label in SMOOTHNESS.items()
+    },
+}
+"""By a per-sample number's name."""
+
+_VALUES: dict[str, str] = {
+    "standard_accuracy": "Standard accuracy",
+    "natural_accuracy": "Accuracy on natural examples",
+    "autoattack_accuracy": "AutoAttack accuracy",
+    "pgd_accuracy": "PGD accuracy",
+    **{f"accuracy_after.{key}": f"Accuracy after {heading}" for key, heading in STAGES},
+}
+_ENDINGS = {"mean": "mean", "sd": "standard deviation"}
+
+
+def label(name: str) -> str:
+    """A value's or distribution's name in words; one that is not known stays as it is."""
+    if name in _VALUES:
+        return _VALUES[name]
+    attack, _, rest = name.partition(".")
+    if attack in ATTACKS and rest:
+        return f"{ATTACKS[attack]}: accuracy" if rest == "accuracy" else f"{ATTACKS[attack]}: {label(rest)}"
+    series, _, ending = name.rpartition(".")
+    if series in SERIES and ending in _ENDINGS:
+        return f"{SERIES[series]}, {_ENDINGS[ending]}"
+    return SERIES.get(name, name)
