@@ -37,7 +37,7 @@ def shard_files(out: Path) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in (out / "shards").rglob("*.safetensors")}
 
 
-JOB = ("run", "--suite", "digits", "--entrants", "standard,sat", "--limit", "40", "--shard-size", "20")
+JOB = ("run", "--suite", "digits", "--entrants", "standard,sat", "--limit", "20", "--shard-size", "10")
 
 
 def test_a_killed_run_resumes_and_equals_an_uninterrupted_one_on_another_number_of_workers(
