@@ -11,6 +11,7 @@ from typing import Any
 from leaderboards import formats
 from leaderboards.cells import Bar, Scale, bar
 from leaderboards.columns import STAGES
+from leaderboards.generation import LABELS as GENERATION_LABELS
 from leaderboards.records import Measurement, Record, Value, is_number
 
 LABELS: dict[str, str] = {
@@ -29,6 +30,7 @@ LABELS: dict[str, str] = {
     "delta_joint_energy.mean": "ΔE(x,y), mean",
     "delta_joint_energy.sd": "ΔE(x,y), standard deviation",
     "delta_marginal_energy_normalised.mean": "|ΔE(x)| over the standard deviation of E(x), mean",
+    **GENERATION_LABELS,
 }
 """By a value's name in a record; a name that is not here is shown as it is."""
 
@@ -122,12 +124,15 @@ def commands(record: Record) -> tuple[str, ...]:
     Every word is quoted for a POSIX shell. There is no command where a name holds characters that cannot be seen: a
     text that reads harmlessly could then be pasted as another.
     """
-    names = (record.suite.name, record.entrant.spec, *record.measurements)
+    presets = (str(measurement.settings.get("preset", "")) for measurement in record.measurements.values())
+    names = (record.suite.name, record.entrant.spec, *record.measurements, *presets)
     if not all(name.isprintable() for name in names):
         return ()
     runs: dict[tuple[str, str], list[str]] = {}
     for name, measurement in record.measurements.items():
-        runs.setdefault((measurement.provenance.device, measurement.provenance.precision), []).append(name)
+        preset = measurement.settings.get("preset")
+        asked = f"{name}:{preset}" if isinstance(preset, str) and preset else name
+        runs.setdefault((measurement.provenance.device, measurement.provenance.precision), []).append(asked)
     limit = [] if record.limit is None else ["--limit", str(record.limit)]
     return tuple(
         shlex.join(

@@ -202,7 +202,20 @@ def test_starts_are_where_their_definitions_put_them() -> None:
     assert torch.allclose(half, (GaussianStart()(TRAIN, y, draws, 0) + PCAStart()(TRAIN, y, draws, 0)) / 2, atol=1e-6)
 
 
-@pytest.mark.parametrize("make", [lambda: PCAStart(tau=0.3, sigma=0.1), lambda: PCAStart(tau=None), lambda: PCAStart(tau=-1.0), lambda: NoisedRealStart(0.0), lambda: MixStart(2.0), lambda: SGLD(0.0, 5), lambda: SGLD(0.1, 5, momentum=1.0), lambda: Heun(0.1, -1), lambda: NormalisedGradient(0.1, 1, noise=-1.0)])  # fmt: skip
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: PCAStart(tau=0.3, sigma=0.1),
+        lambda: PCAStart(tau=None),
+        lambda: PCAStart(tau=-1.0),
+        lambda: NoisedRealStart(0.0),
+        lambda: MixStart(2.0),
+        lambda: SGLD(0.0, 5),
+        lambda: SGLD(0.1, 5, momentum=1.0),
+        lambda: Heun(0.1, -1),
+        lambda: NormalisedGradient(0.1, 1, noise=-1.0),
+    ],
+)
 def test_settings_out_of_range_are_refused_in_one_line(make) -> None:
     with pytest.raises(BadInput, match=r"^expected [^\n]*, got [^\n]*$"):
         make()
