@@ -12,6 +12,7 @@ from leaderboards import formats
 from leaderboards.cells import Bar, Scale, bar
 from leaderboards.columns import STAGES
 from leaderboards.generation import LABELS as GENERATION_LABELS
+from leaderboards.generation import MEASURE as GENERATION
 from leaderboards.records import Measurement, Record, Value, is_number
 
 LABELS: dict[str, str] = {
@@ -131,7 +132,7 @@ def commands(record: Record) -> tuple[str, ...]:
     runs: dict[tuple[str, str], list[str]] = {}
     for name, measurement in record.measurements.items():
         preset = measurement.settings.get("preset")
-        asked = f"{name}:{preset}" if isinstance(preset, str) and preset else name
+        asked = f"{name}:{preset}" if name == GENERATION and isinstance(preset, str) and preset else name
         runs.setdefault((measurement.provenance.device, measurement.provenance.precision), []).append(asked)
     limit = [] if record.limit is None else ["--limit", str(record.limit)]
     return tuple(
