@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 
 from harness.datasets import digits
 from harness.errors import BadInput
-from harness.features.digits import DigitsFeatures, accuracy, as_bytes
+from harness.features.digits import DigitsFeatures, Recipe, accuracy, as_bytes, train
 from harness.features.extractor import (
     DIGITS_WEIGHTS,
     INCEPTION,
@@ -240,3 +240,14 @@ def test_the_nearest_training_image_is_found_and_a_copy_is_at_distance_0() -> No
     assert np.allclose(distance.numpy(), every.min(1), atol=1e-6)
     assert np.allclose(every[np.arange(60), index.numpy()], every.min(1), atol=1e-6)
     assert (distance[50:] == 0).all()
+
+
+@pytest.mark.slow
+def test_the_recipe_of_the_digits_extractor_trains_one_as_good_as_its_card_says() -> None:
+    card = json.loads(DIGITS_WEIGHTS.with_suffix(".json").read_text())
+    threads = torch.get_num_threads()
+    try:
+        network = train(digits("train"), Recipe(**card["recipe"]))
+    finally:
+        torch.set_num_threads(threads)
+    assert accuracy(network, digits("test")) == pytest.approx(card["test_accuracy"], abs=0.015)
