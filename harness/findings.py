@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from harness.measures.measure import Measure
-from harness.plan import Judged, Plan
+from harness.plan import Judged, Plan, Task
 from harness.store import Shard, Store
 from leaderboards.arrays import write_arrays
 from leaderboards.records import (
@@ -26,6 +26,7 @@ from leaderboards.records import (
     read_record,
     record_files,
     record_path,
+    write_atomically,
     write_record,
 )
 
@@ -52,7 +53,8 @@ def measurement(measure: Measure, shards: Sequence[Shard], arrays_folder: Path, 
     joined = {name: np.concatenate([shard.arrays[name] for shard in shards]) for name in shards[0].arrays}
     summary = measure.summarise(joined, [note for shard in shards for note in shard.notes])
     provenance, flags = _joined_provenance(shards)
-    kept: Arrays = write_arrays(arrays_folder, joined)
+    beside = {name: array for name, array in joined.items() if name not in measure.working_arrays}
+    kept: Arrays = write_arrays(arrays_folder, beside)
     return Measurement(
         measure=measure.name,
         version=measure.version,
@@ -140,7 +142,23 @@ def _write_findings(plan: Plan, store: Store, out: Path) -> list[Record]:
             measurements=found,
         )
         records.append(_merged(results, folder, record))
+        for measure in (measure for measure in plan.measures if measure.exhibits and measure.name in found):
+            place = record_path(out / "samples", record).with_suffix("")
+            _exhibit(measure, found[measure.name], plan.of(index, measure.name), store, place)
     return records
+
+
+def _exhibit(measure: Measure, found: Measurement, tasks: Sequence[Task], store: Store, place: Path) -> None:
+    """Write what there is to see of a measurement, unless it is there already."""
+    assert found.arrays is not None
+    marker = place / "measurement"
+    if marker.is_file() and marker.read_text() == found.arrays.sha256:
+        return
+    shards = [shard for task in tasks if (shard := store.read(task.key)) is not None]
+    if len(shards) == len(tasks):
+        joined = {name: np.concatenate([shard.arrays[name] for shard in shards]) for name in shards[0].arrays}
+        measure.exhibit(joined, place, found.arrays.sha256)
+        write_atomically(marker, found.arrays.sha256.encode())
 
 
 def of_the_same(record: Record, suite: SuiteInfo, weights_sha256: str) -> bool:

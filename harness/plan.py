@@ -56,7 +56,7 @@ class Plan:
     tasks: tuple[Task, ...]
 
     def of(self, judged: int, measure: str) -> tuple[Task, ...]:
-        """The tasks of one measurement, in the examples' order."""
+        """The tasks of one measurement, in the order of its units."""
         return tuple(task for task in self.tasks if task.judged == judged and task.measure.name == measure)
 
     def todo(self, store: Store) -> tuple[Task, ...]:
@@ -90,13 +90,15 @@ def make_plan(
 ) -> Plan:
     """The tasks of a run. `device` is "cpu" or "cuda": numbers of the two differ in the last digits, and are not mixed."""
     threat = suite.threat
-    examples = 0
+    examples, cut = 0, not judged
     tasks: list[Task] = []
     for index, one in enumerate(judged):
         whole = min(len(one.images), suite.examples or len(one.images))
         examples = min(limit or whole, whole)
         for measure in measures:
-            for start, stop in shards(examples, suite.shard_size):
+            units = measure.units(whole)
+            cut = cut or (limit or units) < units
+            for start, stop in shards(min(limit or units, units), suite.shard_size):
                 parts: dict[str, Any] = {
                     "weights": one.weights.sha256,
                     "suite": suite.name,
@@ -115,13 +117,12 @@ def make_plan(
                     "device": device,
                 }
                 tasks.append(Task(index, measure, start, stop, content_key(parts), tuple(parts.items())))
-    whole_suite = bool(judged) and examples == min(len(judged[0].images), suite.examples or len(judged[0].images))
     return Plan(
         suite=suite,
         judged=tuple(judged),
         measures=tuple(measures),
         examples=examples,
-        limit=None if whole_suite else limit,
+        limit=limit if cut else None,
         precision=precision,
         device=device,
         tasks=tuple(tasks),

@@ -13,7 +13,17 @@ import torch
 
 from leaderboards.records import Provenance
 
-LIBRARIES = ("torch", "torchvision", "numpy", "pyautoattack", "robustbench", "timm", "scikit-learn", "statsmodels")
+LIBRARIES = (
+    "torch",
+    "torchvision",
+    "numpy",
+    "pyautoattack",
+    "robustbench",
+    "timm",
+    "torch-fidelity",
+    "scikit-learn",
+    "statsmodels",
+)
 
 
 @cache

@@ -65,7 +65,8 @@ def measure_shard(
     # an entrant that draws random numbers draws the same ones whoever measures the shard
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(task.measure.seed * 1_000_003 + task.start)
-        result = task.measure(model, images.examples(task.start, task.stop).to(device), suite.threat)
+        examples = task.measure.examples(images, task.start, task.stop)
+        result = task.measure(model, examples.to(device), suite.threat)
     for name, array in result.arrays.items():
         if len(array) != len(task):
             raise RuntimeError(f"{task.measure.name} gave {len(array)} values of {name} for {len(task)} examples")

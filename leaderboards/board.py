@@ -16,6 +16,7 @@ import pandas as pd
 from leaderboards.columns import COLUMNS, PARTIAL_COLUMNS, STAGE_COLUMNS, Column, number_of
 from leaderboards.entry import Basis, Entry, Published
 from leaderboards.formats import THIN, percent
+from leaderboards.generation import with_generation
 from leaderboards.records import Record, SuiteInfo, Value, is_number
 
 __all__ = ["Basis", "Board", "Entry", "Incomparable", "Published", "make_board", "table"]
@@ -46,7 +47,7 @@ class Board:
     @property
     def table(self) -> pd.DataFrame:
         """One row an entrant, best first."""
-        return table(self.entries, COLUMNS)
+        return table(self.entries, with_generation(COLUMNS, self.entries))
 
     @property
     def stages(self) -> pd.DataFrame:
@@ -56,7 +57,7 @@ class Board:
     @property
     def partial_table(self) -> pd.DataFrame:
         """Runs on the first examples only: one row a run, by name, never ranked."""
-        return table(self.partial, PARTIAL_COLUMNS)
+        return table(self.partial, with_generation(PARTIAL_COLUMNS, self.partial))
 
 
 def make_board(

@@ -10,6 +10,7 @@ from typing import Any
 
 from leaderboards import formats
 from leaderboards.cells import Bar, Scale, bar
+from leaderboards.generation import MEASURE as GENERATION
 from leaderboards.labels import label
 from leaderboards.records import Distribution, Measurement, Record, Value, is_number
 
@@ -132,12 +133,15 @@ def commands(record: Record) -> tuple[str, ...]:
     Every word is quoted for a POSIX shell. There is no command where a name holds characters that cannot be seen: a
     text that reads harmlessly could then be pasted as another.
     """
-    names = (record.suite.name, record.entrant.spec, *record.measurements)
+    presets = (str(measurement.settings.get("preset", "")) for measurement in record.measurements.values())
+    names = (record.suite.name, record.entrant.spec, *record.measurements, *presets)
     if not all(name.isprintable() for name in names):
         return ()
     runs: dict[tuple[str, str], list[str]] = {}
     for name, measurement in record.measurements.items():
-        runs.setdefault((measurement.provenance.device, measurement.provenance.precision), []).append(name)
+        preset = measurement.settings.get("preset")
+        asked = f"{name}:{preset}" if name == GENERATION and isinstance(preset, str) and preset else name
+        runs.setdefault((measurement.provenance.device, measurement.provenance.precision), []).append(asked)
     limit = [] if record.limit is None else ["--limit", str(record.limit)]
     return tuple(
         shlex.join(

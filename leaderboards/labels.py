@@ -58,12 +58,32 @@ SERIES: dict[str, str] = {
 }
 """By a per-sample number's name."""
 
+SETS = (("", "Generated"), ("starts.", "Starts alone (0 steps)"), ("held_out.", "Held-out real images"))
+
+GENERATION: dict[str, str] = {
+    f"{prefix}{key}": f"{label}{', ' + of.lower() if prefix else ''}"
+    for prefix, of in SETS
+    for key, label in (
+        ("fid", "FID"),
+        ("kid", "KID"),
+        ("kid.sd", "KID, standard deviation over subsets"),
+        ("inception_score", "Inception Score"),
+        ("inception_score.sd", "Inception Score, standard deviation over splits"),
+        ("precision", "Precision"),
+        ("recall", "Recall"),
+        ("nearest_distance.mean", "L2 distance to the nearest training image, mean"),
+        ("nearest_distance.min", "L2 distance to the nearest training image, least"),
+    )
+} | {"steps.mean": "Steps taken, mean"}
+"""By a value's name in a record; energies along the path keep their names."""
+
 _VALUES: dict[str, str] = {
     "standard_accuracy": "Standard accuracy",
     "natural_accuracy": "Accuracy on natural examples",
     "autoattack_accuracy": "AutoAttack accuracy",
     "pgd_accuracy": "PGD accuracy",
     **{f"accuracy_after.{key}": f"Accuracy after {heading}" for key, heading in STAGES},
+    **GENERATION,
 }
 _ENDINGS = {"mean": "mean", "sd": "standard deviation"}
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ from leaderboards.collection import Collected, Problem, collect
 from leaderboards.columns import COLUMNS, PARTIAL_COLUMNS, STAGE_COLUMNS
 from leaderboards.correlations import FEWEST, correlations
 from leaderboards.details import commands, pairs, section
+from leaderboards.gallery import gallery
+from leaderboards.generation import MEASURE, SCORES, score_rows, seconds_per_thousand, with_generation
 from leaderboards.records import Record, file_stem
 from leaderboards.site import MARK, Site
 
@@ -53,8 +56,15 @@ class Rendered:
     problems: tuple[Problem, ...]
 
 
-def render(results: Path, site: Path, suites: Sequence[SuitePage], arrays: Path | None = None) -> Rendered:
-    """Write the pages of all records under `results` into `site`; where `arrays` is given, verify per-sample arrays.
+def render(
+    results: Path,
+    site: Path,
+    suites: Sequence[SuitePage],
+    arrays: Path | None = None,
+    samples: Path | None = None,
+) -> Rendered:
+    """Write the pages of all records under `results` into `site`; where `arrays` is given, verify per-sample arrays, and
+    where `samples` is, show the pictures there.
 
     Suites stand in the given order; a suite that only records know of follows them. Pages of ours in `site` that belong
     to no record any more are removed; other files there are left alone. Raises ValueError for a suite given twice.
@@ -65,6 +75,7 @@ def render(results: Path, site: Path, suites: Sequence[SuitePage], arrays: Path 
     folder = Site(site)
     views = [_view(suite, collected, problems, arrays) for suite in _with_unknown(suites, collected)]
     templates = _templates()
+    templates.globals["pictures_of"] = partial(gallery, samples, measure=MEASURE)
     for view in views:
         script = bundle.table_script() if view["board"].entries or view["board"].partial else ""
         context = {**view, "script": Markup(script), "script_digest": bundle.digest(script)}
@@ -115,9 +126,9 @@ def _view(
         "norm": info.norm if info else suite.norm,
         "board": board,
         "newest": max((e.measured_at for e in entries if e.measured_at), default=None),
-        "main": make_grid(board.entries, COLUMNS),
+        "main": make_grid(board.entries, with_generation(COLUMNS, board.entries)),
         "stages": make_grid([e for e in board.measured if _has_stages(e)], STAGE_COLUMNS),
-        "partial": make_grid(board.partial, PARTIAL_COLUMNS),
+        "partial": make_grid(board.partial, with_generation(PARTIAL_COLUMNS, board.partial)),
         "correlations": correlations(board.entries),
         "problems": tuple(problem for problem in problems if problem.suite == folder),
         "entrants": [
@@ -176,6 +187,10 @@ def _templates() -> jinja2.Environment:
         "style": Markup((bundle.TEMPLATES / "style.css").read_text(encoding="utf-8")),
         "fewest": FEWEST,
         "formats": formats,
+        "generation": MEASURE,
+        "score_headings": [heading for _, heading in SCORES],
+        "score_rows": score_rows,
+        "seconds_per_thousand": seconds_per_thousand,
         "record_path": _path,
         "scale_ends": _scale_ends,
         "script": Markup(""),

@@ -70,7 +70,9 @@ def suite_page(suite: Suite) -> SuitePage:
 def render_site(out: Path) -> Site:
     """Render out/site from out/results: the built-in suites, and those that only records know."""
     root = out / "site"
-    rendered = render(out / "results", root, [suite_page(suite) for suite in SUITES.values()], out / "arrays")
+    rendered = render(
+        out / "results", root, [suite_page(suite) for suite in SUITES.values()], out / "arrays", out / "samples"
+    )
     return Site(root, rendered)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import click
@@ -22,9 +23,10 @@ from harness.cli.selection import (
     chosen_entrants,
     chosen_measures,
     refuse_overwriting,
+    sources,
     with_images,
 )
-from harness.cli.tables import show_plan, show_results
+from harness.cli.tables import show_generation, show_plan, show_results
 from harness.errors import BadInput, one_line
 from harness.executors.local import Done, LocalExecutor, devices
 from harness.findings import write_findings
@@ -92,7 +94,9 @@ def execute(
 @click.option(
     "--entrants", help="Comma-separated: NAME, robustbench:NAME, checkpoint:PATH[@ARCHITECTURE], python:MODULE:CALLABLE"
 )
-@click.option("--measures", help="Comma-separated; default: the suite's.")
+@click.option(
+    "--measures", help="Comma-separated, generation also with a preset (generation:50k); default: the suite's."
+)
 @click.option(
     "--limit",
     type=int,
@@ -112,6 +116,11 @@ def execute(
     multiple=True,
     metavar="NAME",
     help="Unpickle this entrant's file, code included. Only if you trust it.",
+)
+@click.option(
+    "--inception-weights",
+    type=click.Path(path_type=Path),
+    help="Weights of torch-fidelity's Inception, by which generation is scored [default: torch's hub cache].",
 )
 @click.option("--executor", type=click.Choice(["local", "slurm"]), default="local", show_default=True)
 @click.option(
@@ -151,6 +160,14 @@ def command(**given: Any) -> int:
         suite = suite.on(judged[0].images.name)
     if given["shard_size"]:
         suite = replace(suite, shard_size=given["shard_size"])
+    beside = sources(
+        suite,
+        data_dir=given["data_dir"],
+        download=given["download"],
+        fits=out / "shards" / "fits",
+        inception_weights=given["inception_weights"],
+    )
+    measures = [measure.bound(beside) for measure in measures]
     settings = {"precision": given["precision"], "device": workers[0].type, "limit": given["limit"]}
     plan = make_plan(suite, judged, measures, **settings)
     free = []
@@ -180,7 +197,9 @@ def command(**given: Any) -> int:
         # whatever ended the run, what is measured goes into records
         records = write_findings(plan, store, out)
     if records:
-        show_results(records)
+        if any(set(record.measurements) - {"generation"} for record in records):
+            show_results(records)
+        show_generation(records)
     rendered = render_site(out)
     for problem in rendered.problems:
         stderr.print(f"harness: warning: {problem}", markup=False)

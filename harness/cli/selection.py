@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import zoo
@@ -13,8 +14,9 @@ from harness.cli import options
 from harness.cli.options import stderr
 from harness.errors import BadInput, one_line
 from harness.findings import of_the_same, settings_apart, suite_info
-from harness.images import ImageSet
-from harness.measures import MEASURES, Measure
+from harness.images import ImageSet, Split
+from harness.measures import MEASURES, PRESETS, Measure
+from harness.measures.sources import Sources
 from harness.plan import Judged, Plan
 from harness.suites import Suite
 from leaderboards.records import RecordError, file_stem, read_record
@@ -44,12 +46,25 @@ class Failures:
 def chosen_measures(text: str | None, suite: Suite) -> list[Measure]:
     """--measures, else the suite's, as objects in their fixed order."""
     wanted = options.names(text, "--measures") or list(suite.measures)
+    presets = [name.removeprefix("generation:") for name in wanted if name.startswith("generation:")]
+    for preset in presets:
+        if preset not in PRESETS:
+            raise BadInput(
+                f"expected a preset of generation, got {preset!r};{did_you_mean(preset, PRESETS)}"
+                f" choose one of {', '.join(PRESETS)}"
+            )
+    if len(presets) > 1:
+        raise BadInput(
+            f"expected one preset of generation, got {', '.join(presets)}; a record holds one, name it alone"
+        )
+    wanted = [name.partition(":")[0] if name.startswith("generation:") else name for name in wanted]
     for name in wanted:
         if name not in MEASURES:
             raise BadInput(
                 f"expected a measure, got {name!r};{did_you_mean(name, MEASURES)} choose among {', '.join(MEASURES)}"
             )
-    return [measure for name, measure in MEASURES.items() if name in wanted]
+    chosen = {**MEASURES, "generation": PRESETS[(presets or ["short" if suite.dataset == "digits" else "10k"])[0]]}
+    return [chosen[name] for name in MEASURES if name in wanted]
 
 
 def chosen_entrants(
@@ -168,3 +183,20 @@ def suite_images(suite: Suite, *, data_dir: Path, download: bool, transform: Tra
             f" {images.source}; complete them, or give them a name of their own with --dataset"
         )
     return images.first(suite.examples)
+
+
+def sources(suite: Suite, *, data_dir: Path, download: bool, fits: Path, inception_weights: Path | None) -> Sources:
+    """What measures may need beside the test examples; nothing is read until one asks for it."""
+
+    def split(which: Split) -> ImageSet:
+        found = datasets.load(
+            suite.dataset, which, data_dir=data_dir, shape=suite.shape, classes=suite.classes, download=download
+        )
+        if found.shape != suite.shape or len(found.classes) != suite.classes:
+            raise BadInput(
+                f"expected {suite.classes} classes and images of {suite.shape} for {suite.name}, got"
+                f" {len(found.classes)} and {found.shape} in {found.source}; correct the suite or the data"
+            )
+        return found
+
+    return Sources(partial(split, "train"), partial(split, "test"), fits, inception_weights)

@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 from harness.plan import Plan, Task
+from leaderboards.generation import SCORES, scale_of, score_rows
+from leaderboards.labels import SETS
 from leaderboards.records import Record, Value
 
 
@@ -101,3 +103,23 @@ def show_results(records: Sequence[Record]) -> None:
         for measurement in record.measurements.values():
             for flag in measurement.flags:
                 click.echo(f"* {record.entrant.name}, {measurement.measure}: {flag.message}")
+
+
+def show_generation(records: Sequence[Record]) -> None:
+    """Scores of generated images, a table an extractor, with the starts and the held-out images beside them."""
+    found = [(record, record.measurements["generation"]) for record in records if "generation" in record.measurements]
+    for scale in dict.fromkeys(scale_of(measurement) for _, measurement in found):
+        title = f"generation, {scale.images:,} images, scored by {scale.label}" if scale else "generation, not scored"
+        table = Table(title=title, title_justify="left")
+        for heading in ("entrant", "images", *(heading for _, heading in SCORES), "n"):
+            table.add_column(heading, justify="left" if heading in ("entrant", "images") else "right")
+        shared: set[str] = set()  # starts and held-out images are those of every entrant: one row each will do
+        for record, measurement in found:
+            if scale_of(measurement) == scale:
+                for row in score_rows(measurement):
+                    name = record.entrant.name if row.label == SETS[0][1] else ""
+                    line = (name, row.label, *row.cells, row.n)
+                    if name or str(line) not in shared:
+                        table.add_row(*line)
+                    shared.add(str(line))
+        wide(table)

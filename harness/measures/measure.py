@@ -2,6 +2,10 @@
 
 The split keeps results independent of how the work was cut, interrupted or spread: values are a pure function of the
 arrays, and the arrays of a shard depend on nothing but its examples and the measure's settings.
+
+Most measures work on the suite's test examples. One that makes its own examples says how many units of work it has
+(`units`) and gives those of a shard (`examples`); one that needs more than the entrant and the test examples is `bound` to
+it before the plan is made, and names it, by its fingerprint, in its settings, which are part of every key.
 """
 
 from __future__ import annotations
@@ -9,14 +13,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from harness.errors import BadInput
-from harness.images import Examples
+from harness.images import Examples, ImageSet
+from harness.measures.sources import Sources
 from harness.memory import Fitted
 from harness.threat import ThreatModel
 from leaderboards.records import Distribution, Flag, Value
@@ -62,6 +68,11 @@ class Measure(Protocol):
     name: ClassVar[str]
     version: ClassVar[int]
     heavy_arrays: ClassVar[frozenset[str]] = frozenset()
+    """Arrays that stay in the shards: neither the summary nor the record needs them."""
+    working_arrays: ClassVar[frozenset[str]] = frozenset()
+    """Arrays that the summary is made from and that are too large to be kept beside the record."""
+    exhibits: ClassVar[bool] = False
+    """Whether there is something to look at: `exhibit` is then called with all arrays."""
 
     @property
     def seed(self) -> int: ...
@@ -70,8 +81,24 @@ class Measure(Protocol):
         """All that decides its numbers besides the seed, as JSON values."""
         ...
 
+    def bound(self, sources: Sources) -> Self:
+        """The measure with what it needs beside the entrant and the test examples. Raises BadInput where that is not here."""
+        return self
+
+    def units(self, examples: int) -> int:
+        """How many units of work there are on a suite of so many examples; shards are ranges of units."""
+        return examples
+
+    def examples(self, images: ImageSet, start: int, stop: int) -> Examples:
+        """The examples of the units start to stop (exclusive); `images` are the suite's."""
+        return images.examples(start, stop)
+
+    def exhibit(self, arrays: Mapping[str, np.ndarray], folder: Path, mark: str) -> None:
+        """Write what people look at into a folder of its own; `mark` says of which measurement it is."""
+        return  # a body that is empty would make this abstract
+
     def cost(self, classes: int) -> Cost:
-        """What one example costs at most."""
+        """What one unit costs at most."""
         ...
 
     def trial(self, model: nn.Module, examples: Examples, threat: ThreatModel) -> float:

@@ -11,6 +11,7 @@ import torch
 
 from harness.datasets import digits
 from harness.measures import MEASURES, Energies, Note, RobustAccuracy, StandardAccuracy
+from harness.measures.sources import Sources
 from harness.plan import Judged, Plan, make_plan, shards
 from harness.provenance import provenance
 from harness.store import Shard, Store, content_key
@@ -166,9 +167,10 @@ def test_the_cost_of_a_measure_is_what_it_takes_where_nothing_breaks(name: str) 
     examples = digits("test").examples(0, 3)
     y = model(examples.x).argmax(1)
     model.forwards = 0
+    measure = MEASURES[name].bound(Sources(train=lambda: digits("train"), held_out=lambda: digits("test")))
     # with eps 0 nothing breaks, so every stage runs to its end
-    MEASURES[name](model, replace(examples, y=y), replace(SUITE, eps="0").threat)
-    cost = MEASURES[name].cost(10)
+    measure(model, replace(examples, y=y), replace(SUITE, eps="0").threat)
+    cost = measure.cost(10)
     # once a shard: one image shows what a network keeps of it, and FAB counts the classes by one
     tried = {"energies": 2, "smoothness": 1}.get(name, 0)
     assert (model.forwards, model.backwards) == (3 * cost.forward + tried, 3 * cost.backward)

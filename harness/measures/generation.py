@@ -1,0 +1,278 @@
+"""How well a classifier draws: images by descent of its energy from class-wise starts (Mirza et al. 2024), and their scores.
+
+The unit of work is a draw, not a test example: draw d has the class d mod K and random numbers of its own, a function of
+(seed, d, step), so that workers, shards and batches change nothing but the rounding of the network's sums. Starts come
+from training images alone, whose fingerprint is part of every key; the scores of the starts themselves (0 steps) and of
+held-out real images stand beside those of the results. FID errs high for few images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from safetensors.numpy import save as save_arrays
+from torch import Tensor, nn
+
+from harness.errors import BadInput
+from harness.features.digits import as_bytes
+from harness.features.extractor import Extractor, extractor_for
+from harness.features.scores import NAMES, Features, Scores, nearest
+from harness.images import Examples, ImageSet
+from harness.intervals import mean
+from harness.measures.measure import Cost, Measure, Note, ShardResult, Summary, flags_of
+from harness.measures.sources import Sources
+from harness.sampling.descent import Descend, marks_of
+from harness.sampling.fits import Fits
+from harness.sampling.gallery import write_gallery
+from harness.sampling.objectives import JointEnergy, Objective, reference
+from harness.sampling.samplers import SGLD, Sampler
+from harness.sampling.starts import PCAStart, Start
+from harness.sampling.training_images import TrainingImages
+from harness.stopwatch import seconds
+from harness.threat import ThreatModel
+from leaderboards.records import Value, write_atomically
+
+HELD_OUT_DISTANCES = 2_000
+"""Held-out images whose nearest training images are looked for: on CIFAR-10 a minute on a CPU, once."""
+
+
+@dataclass(frozen=True)
+class Material:
+    """What draws are made from and held against. `extractor` None: there is none, for `reason`."""
+
+    training: TrainingImages
+    held_out: ImageSet
+    extractor: Extractor | None
+    reason: str = ""
+
+    def settings(self) -> dict[str, Any]:
+        train = self.training.images
+        return {
+            "train": {"fingerprint": train.fingerprint, "images": len(train)},
+            "held_out": {"fingerprint": self.held_out.fingerprint, "images": len(self.held_out)},
+            "extractor": self.extractor.settings() if self.extractor else None,
+        }
+
+    def real(self, images: ImageSet, device: torch.device) -> Features | None:
+        """Features of a whole split, made once for a data set and an extractor."""
+        if self.extractor is None:
+            return None
+        extractor = self.extractor
+        parts = {"fit": "features", "images": images.fingerprint, "extractor": extractor.settings()}
+
+        def make() -> dict[str, Tensor]:
+            features, logits = extractor(as_bytes(images.images), device)
+            return {"features": features, "logits": logits}
+
+        found = self.training.fits(parts, make)
+        return Features(found["features"], found["logits"])
+
+    def held_out_distances(self, device: torch.device) -> np.ndarray:
+        """Of the first held-out images to their nearest training images, made once for a data set."""
+        held_out, train = self.held_out.first(HELD_OUT_DISTANCES), self.training.images
+        parts = {"fit": "nearest", "images": held_out.fingerprint, "train": train.fingerprint}
+
+        def make() -> dict[str, Tensor]:
+            return {"distance": self.nearest(as_bytes(held_out.images).to(device))[1]}
+
+        return self.training.fits(parts, make)["distance"].numpy()
+
+    def nearest(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Index and distance of the nearest training image of each image (N, C, H, W) uint8."""
+        return nearest(images.flatten(1), as_bytes(self.training.images.images).flatten(1).to(images.device))
+
+
+@dataclass(frozen=True)
+class Generation(Measure):
+    """FID, KID, Inception Score, precision, recall and nearest training images of drawn images; energies along the path."""
+
+    name: ClassVar[str] = "generation"
+    version: ClassVar[int] = 1
+    heavy_arrays: ClassVar[frozenset[str]] = frozenset({"image", "start_image"})
+    working_arrays: ClassVar[frozenset[str]] = frozenset({"features", "logits", "start_features", "start_logits"})
+    exhibits: ClassVar[bool] = True
+    seed: int = 0
+    images: int = 1_000
+    start: Start = field(default=PCAStart(variance=0.95, tau=0.7))
+    objective: Objective = field(default=JointEnergy())
+    sampler: Sampler = field(default=SGLD(eta=0.03, steps=50, noise=0.001))
+    tolerance: float | None = None
+    reference_images: int = 100
+    batch_size: int = 250
+    scores: Scores = field(default=Scores(kid_subset_size=200))
+    preset: str = "short"
+    material: Material | None = field(default=None, compare=False, repr=False)
+
+    def settings(self) -> dict[str, Any]:
+        made = {
+            "preset": self.preset,
+            "images": self.images,
+            "start": asdict(self.start),  # type: ignore[call-overload]
+            "objective": asdict(self.objective),  # type: ignore[call-overload]
+            "sampler": asdict(self.sampler),  # type: ignore[call-overload]
+            "tolerance": self.tolerance,
+            "reference_images": self.reference_images if self._descend.needs_reference else None,
+            "batch_size": self.batch_size,
+            "scores": asdict(self.scores),
+        }
+        return made | (self.material.settings() if self.material else {})
+
+    @property
+    def _descend(self) -> Descend:
+        return Descend(self.objective, self.sampler, self.tolerance)
+
+    def bound(self, sources: Sources) -> Self:
+        train, held_out = sources.train(), sources.held_out()
+        if train.classes != held_out.classes:
+            raise BadInput(
+                f"expected the same classes in both splits, got {len(train.classes)} in {train.source} and"
+                f" {len(held_out.classes)} in {held_out.source}; correct the data"
+            )
+        extractor, reason = extractor_for(train.name, train.shape, sources.inception_weights)
+        return replace(self, material=Material(TrainingImages(train, Fits(sources.fits)), held_out, extractor, reason))
+
+    def units(self, examples: int) -> int:
+        return self.images
+
+    def examples(self, images: ImageSet, start: int, stop: int) -> Examples:
+        """Draws start to stop: their starts, clamped to [0,1], and their classes."""
+        training = self._material.training
+        draws = torch.arange(start, stop)
+        y = draws % training.classes
+        return Examples(self.start(training, y, draws, self.seed).clamp(0, 1), y, start)
+
+    @property
+    def _material(self) -> Material:
+        if self.material is None:
+            raise ValueError("expected a measure that is bound to its training images; call bound() first")
+        return self.material
+
+    def cost(self, classes: int) -> Cost:
+        gradients = self.sampler.gradients * self.sampler.steps
+        return Cost(forward=gradients + 1, backward=gradients)
+
+    def trial(self, model: nn.Module, examples: Examples, threat: ThreatModel) -> float:
+        steps = min(2, self.sampler.steps)
+        short = Descend(JointEnergy(), replace(self.sampler, steps=steps))  # type: ignore[type-var]
+        draws = torch.arange(len(examples), device=examples.x.device)
+        timed = seconds(partial(short, model, examples.x, examples.y, draws, self.seed), examples.x.device)
+        scored = 0.0
+        if self.material and self.material.extractor:
+            extract = partial(self.material.extractor, as_bytes(examples.x), examples.x.device)
+            scored = 2 * seconds(extract, examples.x.device)  # the images', and their starts'
+        return timed * (self.sampler.steps + 1) / (steps + 1) + scored
+
+    def __call__(self, model: nn.Module, examples: Examples, threat: ThreatModel) -> ShardResult:
+        material, device = self._material, examples.x.device
+        descend, real = self._descend, None
+        if descend.needs_reference:
+            real = reference(model, material.training, self.reference_images, device)
+        draws = torch.arange(examples.start, examples.start + len(examples), device=device)
+        batches = [
+            descend(model, x, y, mine, self.seed, real)
+            for x, y, mine in zip(
+                *(part.split(self.batch_size) for part in (examples.x, examples.y, draws)), strict=True
+            )
+        ]
+        image, start = as_bytes(torch.cat([batch.x for batch in batches])), as_bytes(examples.x)
+        index, distance = material.nearest(image)
+        finite = torch.cat([batch.finite for batch in batches])
+        arrays = {
+            "label": examples.y.int(),
+            "steps": torch.cat([batch.steps for batch in batches]).int(),
+            "finite": finite,
+            "joint_energy": torch.cat([batch.joint for batch in batches]),
+            "marginal_energy": torch.cat([batch.marginal for batch in batches]),
+            "nearest": index.int(),
+            "nearest_distance": distance,
+            "start_nearest_distance": material.nearest(start)[1],
+            "image": image,
+            "start_image": start,
+        }
+        material.held_out_distances(device)  # what the summary needs of real images is made here, where the device is
+        if material.extractor is not None:
+            for split in (material.training.images, material.held_out):
+                material.real(split, device)
+            for prefix, pictures in (("", image), ("start_", start)):
+                arrays[f"{prefix}features"], arrays[f"{prefix}logits"] = material.extractor(pictures, device)
+        message = "{n} draws met logits or gradients that are not finite and stopped: they are left out of every number"
+        failed = int((~finite).sum())
+        notes = (Note("no-gradient", message, failed),) if failed else ()
+        return ShardResult({name: array.cpu().numpy() for name, array in arrays.items()}, notes)
+
+    def summarise(self, arrays: Mapping[str, np.ndarray], notes: Sequence[Note]) -> Summary:
+        material = self._material
+        sound = arrays["finite"]
+        every = np.ones_like(sound)
+        values: dict[str, Value] = {}
+        cpu = torch.device("cpu")
+        real, held_out = material.real(material.training.images, cpu), material.real(material.held_out, cpu)
+        for prefix, kind, kept in (("", "", sound), ("starts.", "start_", every), ("held_out.", "", every)):
+            if real is None or held_out is None or material.extractor is None:
+                n = len(material.held_out) if prefix == "held_out." else int(kept.sum())
+                found = {name: Value(value=None, n=n, reason=material.reason) for name in NAMES}
+            elif prefix == "held_out.":
+                found = self.scores(held_out, real, material.extractor.label)
+            else:
+                parts = (torch.from_numpy(arrays[f"{kind}{part}"][kept]) for part in ("features", "logits"))
+                found = self.scores(Features(*parts), real, material.extractor.label)
+            values |= {f"{prefix}{name}": value for name, value in found.items()}
+        distances = {
+            "": arrays["nearest_distance"][sound],
+            "starts.": arrays["start_nearest_distance"],
+            "held_out.": material.held_out_distances(cpu),
+        }
+        for prefix, distance in distances.items():
+            values[f"{prefix}nearest_distance.mean"] = mean(distance)
+            least = Value(value=float(distance.min()), n=len(distance)) if len(distance) else mean(distance)
+            values[f"{prefix}nearest_distance.min"] = least
+        for place, step in enumerate(marks_of(self.sampler.steps)):
+            for energy in ("joint_energy", "marginal_energy"):
+                values[f"{energy}.step_{step}.mean"] = mean(arrays[energy][sound, place])
+        values["steps.mean"] = mean(arrays["steps"][sound])
+        told = list(notes)
+        if material.extractor is None:
+            told.append(Note("no-extractor", f"{material.reason}: images are drawn and not scored"))
+        return Summary(values, flags_of(told))
+
+    def exhibit(self, arrays: Mapping[str, np.ndarray], folder: Path, mark: str) -> None:
+        """`samples.safetensors` with every image, start, class and nearest training image, and the gallery's pictures."""
+        training = self._material.training.images
+        kept = {name: np.ascontiguousarray(arrays[name]) for name in ("image", "start_image", "label", "nearest")}
+        write_atomically(folder / "samples.safetensors", save_arrays(kept))
+        neighbours = as_bytes(training.images[torch.from_numpy(arrays["nearest"]).long()]).numpy()
+        write_gallery(
+            folder, mark, arrays["image"], arrays["start_image"], neighbours, arrays["label"], training.classes
+        )
+
+
+_FAST = Generation(
+    images=10_000,
+    start=PCAStart(variance=0.95, tau=0.354),
+    sampler=SGLD(eta=0.5, steps=100, noise=0.001),
+    scores=Scores(),
+    preset="10k",
+)
+
+PRESETS: dict[str, Generation] = {
+    measure.preset: measure
+    for measure in (
+        Generation(),
+        _FAST,
+        replace(_FAST, images=50_000, preset="50k"),
+        replace(
+            _FAST,
+            images=50_000,
+            start=PCAStart(variance=0.99, tau=0.354),
+            sampler=SGLD(eta=0.025, steps=500, momentum=0.8, noise=0.001),
+            preset="paper",
+        ),
+    )
+}
+"""short: 1,000 images, for digits. 10k and 50k: colour images, larger steps. paper: as its code has it, on 50,000 images."""

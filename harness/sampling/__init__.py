@@ -1,0 +1,1 @@
+"""Drawing images from a classifier: starts, objectives, samplers, and the descent that joins them."""
