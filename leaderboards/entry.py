@@ -81,7 +81,11 @@ class Entry:
     @property
     def examples(self) -> int | None:
         """Examples that every measurement of the record rests on."""
-        return min((m.n for m in self.record.measurements.values()), default=0) if self.record else None
+        if self.record is None:
+            return None
+        found = self.record.measurements
+        # generated images are no examples of the suite
+        return min((m.n for name, m in found.items() if name != "generation" or len(found) == 1), default=0)
 
     @property
     def measured_at(self) -> datetime | None:

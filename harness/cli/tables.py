@@ -85,7 +85,7 @@ def show_results(records: Sequence[Record]) -> None:
         ),
     )
     for record in ranked:
-        n = max(measurement.n for measurement in record.measurements.values())
+        n = max((m.n for name, m in record.measurements.items() if name != "generation"), default=0)
         flags = " *" if any(measurement.flags for measurement in record.measurements.values()) else ""
         table.add_row(
             record.entrant.name + flags,
