@@ -20,6 +20,14 @@ from harness.stopwatch import seconds
 from harness.threat import ThreatModel
 
 
+def start_generator(seed: int, start: int) -> torch.Generator:
+    """What the start of PGD is drawn with, for a shard whose first example is `start`.
+
+    On the CPU: the start of the attack is then the same on every device.
+    """
+    return torch.Generator().manual_seed(seed * 1_000_003 + start)
+
+
 @dataclass(frozen=True)
 class Energies(Measure):
     """E(x), E(x,y) at natural and adversarial points, dE(x), dE(x,y), and accuracy under the attack, an upper bound.
@@ -47,9 +55,7 @@ class Energies(Measure):
 
     def __call__(self, model: nn.Module, examples: Examples, threat: ThreatModel) -> ShardResult:
         logits = natural_logits(model, examples)
-        # drawn on the CPU: the start of the attack is then the same on every device
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + examples.start)
-        x_adv = self.attack(model, examples.x, examples.y, threat, generator)
+        x_adv = self.attack(model, examples.x, examples.y, threat, start_generator(self.seed, examples.start))
         with torch.no_grad():
             logits_adv = model(x_adv)
         valid = threat.verify(examples.x, x_adv).valid & logits_adv.isfinite().all(1)
