@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import torch
 from torch import nn
 
 from harness.errors import BadInput
-from harness.images import ImageSet
-from harness.measures.measure import Precise, natural_logits
+from harness.images import Examples, ImageSet
+from harness.measures.measure import Precise, ShardResult, natural_logits
 from harness.plan import Judged, Task
 from harness.provenance import provenance
 from harness.store import Shard
 from harness.suites import Suite
+from harness.threat import ThreatModel
 
 
 def deterministic(threads: int | None) -> None:
@@ -58,15 +60,21 @@ def prepared(judged: Judged, suite: Suite, precision: str, device: torch.device)
 
 
 def measure_shard(
-    task: Task, model: nn.Module, suite: Suite, images: ImageSet, precision: str, device: torch.device
+    task: Task,
+    model: nn.Module,
+    suite: Suite,
+    images: ImageSet,
+    precision: str,
+    device: torch.device,
+    part: Callable[[nn.Module, Examples, ThreatModel], ShardResult] | None = None,
 ) -> Shard:
-    """Measure a task's examples on a prepared model."""
+    """Measure a task's examples on a prepared model; `part` is what is done where that is not the whole measure."""
     begun = time.perf_counter()
     # an entrant that draws random numbers draws the same ones whoever measures the shard
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(task.measure.seed * 1_000_003 + task.start)
         examples = task.measure.examples(images, task.start, task.stop)
-        result = task.measure(model, examples.to(device), suite.threat)
+        result = (part or task.measure)(model, examples.to(device), suite.threat)
     for name, array in result.arrays.items():
         if len(array) != len(task):
             raise RuntimeError(f"{task.measure.name} gave {len(array)} values of {name} for {len(task)} examples")

@@ -51,7 +51,8 @@ class Outcome:
 
     `stage` (N,) int8: -1 where the natural image is misclassified, k where stage k broke the example, len(stages) where it
     survived. `x_adv` (N, C, H, W): the image that broke it, else the natural one; an example is attacked until it breaks
-    and then left alone, so the image after stage k is x_adv where stage <= k and x elsewhere.
+    and then left alone, so the image after stage k is x_adv where stage <= k and x elsewhere. `done` counts the stages that
+    have been run: until all have, "survived" means "so far".
     """
 
     stages: tuple[str, ...]
@@ -59,6 +60,12 @@ class Outcome:
     x_adv: Tensor
     warnings: tuple[Warned, ...]
     rejected: tuple[Rejected, ...]
+    done: int
+
+    @property
+    def finished(self) -> bool:
+        """No stage is left to run: all have been, or none has anything to attack."""
+        return self.done == len(self.stages) or not bool(self.robust.any())
 
     @property
     def robust(self) -> Tensor:
@@ -140,33 +147,45 @@ class Cascade:
 
     def __call__(self, model: nn.Module, x: Tensor, y: Tensor, threat: ThreatModel) -> Outcome:
         """Attack N images (N, C, H, W) in [0,1] with labels (N,). The model must return float32 logits."""
+        outcome = self.begin(model, x, y, threat)
+        while not outcome.finished:
+            outcome = self.advance(model, x, y, threat, outcome)
+        return outcome
+
+    def begin(self, model: nn.Module, x: Tensor, y: Tensor, threat: ThreatModel) -> Outcome:
+        """Natural logits and pyautoattack's checks: the outcome before the first stage."""
         with torch.random.fork_rng(devices=[x.device] if x.is_cuda else []), collected() as collector, torch.no_grad():
-            return self._run(model, x, y, threat, collector)
+            batches = range(0, len(x), self.batch_size)
+            logits = torch.cat([model(x[i : i + self.batch_size]) for i in batches])
+            classes = logits.shape[1]
+            stages = stages_for(classes, threat.norm, min(x.shape[2:]))
+            attack = self._attack(model, threat, classes, x.device)
+            _check(model, x[: self.batch_size], y[: self.batch_size], attack, stages)
+            stage_of = torch.where(logits.argmax(1) == y, len(stages), -1).to(torch.int8)
+            return Outcome(stages, stage_of, x.clone(), tuple(collector.warnings), (), done=0)
 
-    def _run(self, model: nn.Module, x: Tensor, y: Tensor, threat: ThreatModel, collector: _Collector) -> Outcome:
-        batches = range(0, len(x), self.batch_size)
-        logits = torch.cat([model(x[i : i + self.batch_size]) for i in batches])
-        classes = logits.shape[1]
-        stages = stages_for(classes, threat.norm, min(x.shape[2:]))
-        attack = self._attack(model, threat, classes, x.device)
-        perturb = _perturb(attack)
-        _check(model, x[: self.batch_size], y[: self.batch_size], attack, stages)
+    def advance(self, model: nn.Module, x: Tensor, y: Tensor, threat: ThreatModel, before: Outcome) -> Outcome:
+        """One stage more, on those that have survived so far.
 
-        survived = len(stages)
-        stage_of = torch.where(logits.argmax(1) == y, survived, -1).to(torch.int8)
-        x_adv = x.clone()
-        rejected: list[Rejected] = []
-        for k, stage in enumerate(stages):
-            collector.stage = stage
+        Each attack of pyautoattack sets the seed itself, so stopping between two stages changes nothing.
+        """
+        with torch.random.fork_rng(devices=[x.device] if x.is_cuda else []), collected() as collector, torch.no_grad():
+            stages, k, survived = before.stages, before.done, len(before.stages)
+            stage_of, x_adv = before.stage.clone(), before.x_adv.clone()
+            rejected: list[Rejected] = []
+            collector.stage = stages[k]
+            classes = model(x[:1]).shape[1]
+            perturb = _perturb(self._attack(model, threat, classes, x.device))[stages[k]]
             for alive in (stage_of == survived).nonzero().squeeze(1).split(self.batch_size):
                 if len(alive) == 0:
                     continue
-                found = perturb[stage](x[alive].clone(), y[alive].clone())
-                broken, refused = self._verified(model, x[alive], y[alive], found, threat, stage)
+                found = perturb(x[alive].clone(), y[alive].clone())
+                broken, refused = self._verified(model, x[alive], y[alive], found, threat, stages[k])
                 rejected += refused
                 stage_of[alive[broken]] = k
                 x_adv[alive[broken]] = found[broken].to(x_adv.dtype)
-        return Outcome(stages, stage_of, x_adv, tuple(collector.warnings), tuple(rejected))
+            warnings = (*before.warnings, *collector.warnings)
+            return Outcome(stages, stage_of, x_adv, warnings, (*before.rejected, *rejected), done=k + 1)
 
     def _attack(self, model: nn.Module, threat: ThreatModel, classes: int, device: torch.device) -> AutoAttack:
         """pyautoattack's version "standard", with as many target classes as there are."""

@@ -1,6 +1,6 @@
 """The command line: one file a verb. Nothing imports it; it turns strings into objects and errors into one line.
 
-Exit status: 0 done; 1 a gate or a task failed; 2 bad input.
+Exit status: 0 done; 1 a gate or a task failed; 2 bad input; 3 a gate is undecided.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ class _Lazy(click.Group):
         "list": "What there is: suites, measures, recipes, entrants.",
         "run": "Measure entrants on a suite and render its leaderboard.",
         "train": "Train an entrant.",
+        "check": "Fail where an entrant is less robust than its baseline.",
+        "baseline": "Write the baseline for harness check, from a record.",
         "render": "Render the leaderboards from the records.",
     }
 

@@ -43,7 +43,7 @@ class Done:
     whole_entrant: bool = False
 
 
-def _watch_parent(parent: int) -> None:
+def watch_parent(parent: int) -> None:
     """End this process when the one that started it is gone: a killed run must not keep computing."""
 
     def watch() -> None:
@@ -56,7 +56,7 @@ def _watch_parent(parent: int) -> None:
 
 def _work(plan: Plan, store: Store, device: torch.device, threads: int | None, pipe: Connection, parent: int) -> None:
     """A worker: takes task numbers from the pipe until it closes, and answers each with what became of it."""
-    _watch_parent(parent)
+    watch_parent(parent)
     deterministic(threads)
     loaded: tuple[int, torch.nn.Module] | None = None
     while True:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 from torch import nn
 
-from harness.attacks.autoattack import STAGES, TARGETS, Cascade, Warned, stages_for
+from harness.attacks.autoattack import STAGES, TARGETS, Cascade, Outcome, Warned, stages_for
 from harness.images import Examples
 from harness.intervals import proportion
 from harness.measures.measure import Cost, Measure, Note, ShardResult, Summary, flags_of, natural_logits
@@ -22,6 +23,9 @@ from harness.threat import ThreatModel
 
 SQUARE_GAIN = 0.002
 """AutoAttack doubts an evaluation in which Square, the black-box stage, still breaks more than this share."""
+
+LEFT_OUT = "stages-left-out"
+"""The code of the note that a stage of AutoAttack could not be run."""
 
 _WARNINGS = (
     (
@@ -84,7 +88,45 @@ class RobustAccuracy(Measure):
 
     def __call__(self, model: nn.Module, examples: Examples, threat: ThreatModel) -> ShardResult:
         natural_logits(model, examples)
-        outcome = Cascade(self.seed, self.batch_size)(model, examples.x, examples.y, threat)
+        return self._result(Cascade(self.seed, self.batch_size)(model, examples.x, examples.y, threat))
+
+    def advance(
+        self, model: nn.Module, examples: Examples, threat: ThreatModel, before: ShardResult | None
+    ) -> tuple[ShardResult, bool]:
+        """The shard after one stage more than `before` (None: the first), and whether that was the last that it needs.
+
+        After its last stage the result equals that of `__call__`; before that, `stage` says "survived" of what has so far.
+        The array `done`, one number repeated, counts the stages.
+        """
+        cascade = Cascade(self.seed, self.batch_size)
+        if before is None:
+            natural_logits(model, examples)
+            outcome = cascade.begin(model, examples.x, examples.y, threat)
+        else:
+            classes, side = model(examples.x[:1]).shape[1], min(examples.x.shape[2:])
+            outcome = self._outcome(before, examples, stages_for(classes, threat.norm, side))
+        if not outcome.finished:
+            outcome = cascade.advance(model, examples.x, examples.y, threat, outcome)
+        result = self._result(outcome)
+        if outcome.finished:
+            notes = (*(before.notes if before else ()), *result.notes)
+            return replace(result, notes=notes), True
+        partial = {**result.arrays, "done": np.full(len(examples), outcome.done, dtype=np.int8)}
+        # what was left out is noted once, with the last stage
+        notes = (*(before.notes if before else ()), *(n for n in result.notes if n.code != LEFT_OUT))
+        return ShardResult(partial, notes), False
+
+    @staticmethod
+    def _outcome(before: ShardResult, examples: Examples, stages: tuple[str, ...]) -> Outcome:
+        """A partial result as the cascade knows it; its warnings are notes already."""
+        numbers = [STAGES.index(stage) for stage in stages]
+        back = {**{number: k for k, number in enumerate(numbers)}, len(STAGES): len(stages), -1: -1}
+        stage = torch.tensor([back[int(n)] for n in before.arrays["stage"]], dtype=torch.int8, device=examples.x.device)
+        x_adv = torch.from_numpy(before.arrays["x_adv"]).to(examples.x)
+        return Outcome(stages, stage, x_adv, (), (), done=int(before.arrays["done"][0]))
+
+    @staticmethod
+    def _result(outcome: Outcome) -> ShardResult:
         notes = [_note(warning) for warning in outcome.warnings]
         notes += [
             Note("rejected", f"{{n}} images of {r.stage} fooled the classifier but are {r.reason}: not counted", r.n)
@@ -93,9 +135,7 @@ class RobustAccuracy(Measure):
         if outcome.stages != STAGES:
             left_out = ", ".join(stage for stage in STAGES if stage not in outcome.stages)
             notes.append(
-                Note(
-                    "stages-left-out", f"too few classes or pixels for {left_out}: not AutoAttack's standard version", 0
-                )
+                Note(LEFT_OUT, f"too few classes or pixels for {left_out}: not AutoAttack's standard version", 0)
             )
         stage = outcome.stage.cpu().numpy()
         # the number of a stage means the same in every record, also where a stage was left out

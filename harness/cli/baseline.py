@@ -1,0 +1,54 @@
+"""harness baseline: write the baseline that harness check compares with, from a record."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from harness.baseline import baseline_path, from_record, write_baseline
+from harness.cli import options
+from harness.errors import BadInput
+from harness.suite_files import find_suite
+from leaderboards.records import file_stem, read_record
+
+
+@click.command(name="baseline")
+@click.option("--suite", "suite_name", required=True, help="A suite by name, or the path of a .toml file.")
+@click.option("--entrant", required=True, help="The name that its record has.")
+@click.option("--limit", type=int, callback=options.positive, help="Take the partial record of the first N examples.")
+@click.option(
+    "--to",
+    type=click.Path(path_type=Path),
+    default=Path("baselines"),
+    show_default=True,
+    help="A .safetensors file, or a folder for <suite>/<entrant>.safetensors.",
+)
+@options.out
+@options.dataset
+def command(**given: Any) -> int:
+    """Write a baseline from the record of an entrant (harness run makes it): per-sample flags and how they were found."""
+    suite = find_suite(given["suite_name"])
+    if given["dataset"]:
+        suite = suite.on(given["dataset"])
+    out = options.output_folder(given["out"])
+    folder = out / "results" / file_stem(suite.name)
+    if given["limit"]:
+        folder = folder / f"partial-{given['limit']}"
+    path = folder / f"{file_stem(given['entrant'])}.json"
+    if not path.is_file():
+        raise BadInput(
+            f"expected the record of {given['entrant']} in {path}, got none; do: harness run --suite {given['suite_name']}"
+            f" --entrants {given['entrant']}"
+        )
+    baseline = from_record(read_record(path), out / "arrays")
+    target = baseline_path(given["to"], suite.name, given["entrant"])
+    changed = write_baseline(target, baseline)
+    held = ", ".join(baseline.description.measures)
+    options.stderr.print(
+        f"{'wrote' if changed else 'unchanged'}: {given['entrant']} on {suite.name}, {baseline.examples} examples, {held}",
+        markup=False,
+    )
+    click.echo(str(target))
+    return 0
