@@ -324,9 +324,7 @@ def ridge_template(low: float, high: float) -> Mapping[str, Any]:
     base = alt.Chart(_data()).transform_calculate(top="datum.row - 1.35 * datum.d")
     y = alt.Y("row:Q", scale=scale, axis=None)
     zero = alt.Chart(alt.InlineData(values=[{"x": 0}])).mark_rule(strokeDash=[3, 3], color=QUIET).encode(x="x:Q")
-    ridge = base.mark_area(
-        interpolate="monotone", fillOpacity=0.35, fill=COLOURS[0], line={"color": COLOURS[0], "strokeWidth": 1.6}
-    ).encode(
+    ridge = base.mark_area(fillOpacity=0.35, fill=COLOURS[0], line={"color": COLOURS[0], "strokeWidth": 1.6}).encode(
         x=x,
         y=alt.Y("top:Q", scale=scale, axis=None),
         y2="row:Q",

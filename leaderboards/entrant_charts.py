@@ -12,7 +12,7 @@ import numpy as np
 from leaderboards.dynamics import Dynamics
 from leaderboards.labels import SHORT
 from leaderboards.records import Distribution, Measurement, Record, is_number
-from leaderboards.vega import COLOURS, LINE, QUIET, Chart, apart, number, specification
+from leaderboards.vega import COLOURS, LINE, QUIET, Chart, apart, number, specification, with_domains
 
 ROW = 30
 ARROWS = 360
@@ -69,7 +69,7 @@ def _histograms(energies: Measurement) -> Chart | None:
         "E(x) of natural images and under each attack",
         "Each row is the distribution of the marginal energy over the same examples, scaled to its own height; the tick is"
         " its mean. Left is what the classifier finds more likely.",
-        {**_histogram_template(*map(number, span)), "height": ROW * len(shown) + 40},
+        {**with_domains(_histogram_template(), x=span), "height": ROW * len(shown) + 40},
         rows,
     )
 
@@ -87,10 +87,10 @@ def _span(shown: Sequence[Distribution]) -> tuple[float, float]:
 
 
 @cache
-def _histogram_template(low: float, high: float) -> Mapping[str, Any]:
+def _histogram_template() -> Mapping[str, Any]:
     base = alt.Chart(alt.NamedData(name="rows"))
     scale = alt.Scale(reverse=True, nice=False, zero=False)
-    x_scale = alt.Scale(domain=[low, high], nice=False)
+    x_scale = alt.Scale(nice=False)
     x = alt.X("x:Q", title="E(x)", scale=x_scale, axis=alt.Axis(tickCount=7))
     y = alt.Y("row:Q", scale=scale, axis=None)
     kind = alt.Color(
@@ -164,15 +164,15 @@ def _arrows(energies: Measurement) -> Chart | None:
         "Where each attack takes the energies",
         "From the mean (E(x), E(x,y)) of natural images, the ring, to the mean under each attack. Up is a label that fits"
         " less; left is an image that the classifier finds more likely.",
-        _arrow_template(*map(number, (*x_domain, *y_domain))),
+        with_domains(_arrow_template(), x=x_domain, y=y_domain),
         rows,
     )
 
 
 @cache
-def _arrow_template(x_low: float, x_high: float, y_low: float, y_high: float) -> Mapping[str, Any]:
+def _arrow_template() -> Mapping[str, Any]:
     base = alt.Chart(alt.NamedData(name="rows"))
-    xs, ys = alt.Scale(domain=[x_low, x_high], nice=False), alt.Scale(domain=[y_low, y_high], nice=False)
+    xs, ys = alt.Scale(nice=False), alt.Scale(nice=False)
 
     def x(field: str) -> alt.X:
         return alt.X(f"{field}:Q", title="mean E(x)", scale=xs, axis=alt.Axis(tickCount=6))

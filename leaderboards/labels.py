@@ -21,7 +21,7 @@ ATTACKS: dict[str, str] = {
 
 SHORT: dict[str, str] = {
     **ATTACKS,
-    "pgd-random-target": "PGD, random class",
+    "pgd-random-target": "PGD, random",
     "pgd-least-likely": "PGD, least likely",
     "kl-pgd": "PGD, KL",
     "margin-pgd": "PGD, CW margin",

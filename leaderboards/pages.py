@@ -12,6 +12,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +42,9 @@ from leaderboards.vega import Chart, as_json_block, chart_script, drawn, plain
 __all__ = ["Problem", "Rendered", "SuitePage", "render"]
 
 
+NEWEST = 8
+"""Results that the index names."""
+
 PICTURED = 16
 """Entrants of a suite, the first ones, whose charts have pictures beneath: one takes a twentieth of a second to draw."""
 
@@ -54,7 +59,7 @@ class Script:
     def text(self) -> Markup:
         return Markup(self.source)
 
-    @property
+    @cached_property
     def digest(self) -> str:
         return bundle.digest(self.source)
 
@@ -100,10 +105,17 @@ def render(
     for view in views:
         _write_suite(folder, templates, view)
     folder.write("method.html", templates.get_template("method.html").render(root="", topics=TOPICS))
-    index = {"root": "", "suites": views, "problems": problems}
+    index = {"root": "", "suites": views, "problems": problems, "newest": _newest(views)}
     folder.write("index.html", templates.get_template("index.html").render(index))
     folder.remove_stale()
     return Rendered(tuple(folder.written), tuple(folder.unchanged), tuple(folder.removed), problems)
+
+
+def _newest(views: Sequence[dict[str, Any]]) -> list[tuple[dict[str, Any], Entry]]:
+    """The results measured last, of all boards, each with its suite's view."""
+    found = [(view, entry) for view in views for entry in view["board"].measured if entry.measured_at is not None]
+    found.sort(key=lambda one: (one[0]["folder"], one[1].rank or len(found), one[1].name))
+    return sorted(found, key=lambda one: one[1].measured_at or datetime.min, reverse=True)[:NEWEST]
 
 
 def _write_suite(folder: Site, templates: jinja2.Environment, view: dict[str, Any]) -> None:

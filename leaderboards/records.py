@@ -231,15 +231,19 @@ def record_path(results: Path, record: Record) -> Path:
     return folder / f"{file_stem(record.entrant.name)}.json"
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Replace a file in one step: a reader, or a crash, sees the old bytes or the new ones and never a part."""
+def write_atomically(path: Path, content: bytes, lasting: bool = True) -> None:
+    """Replace a file in one step: a reader, or a crash, sees the old bytes or the new ones and never a part.
+
+    What is not `lasting` can be made again: it is not waited for until it is on the disk.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
         with temporary.open("xb") as stream:
             stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
+            if lasting:
+                stream.flush()
+                os.fsync(stream.fileno())
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)

@@ -39,7 +39,7 @@ class Site:
             self.unchanged.append(path)
         else:
             if not self.check:
-                write_atomically(path, content)
+                write_atomically(path, content, lasting=False)
             self.written.append(path)
 
     def remove_stale(self) -> None:

@@ -10,7 +10,7 @@ for (const [kind, compare] of Object.entries(kinds)) {
   DataTable.ext.type.order[`${kind}-desc`] = emptyLast(compare, -1);
 }
 
-for (const element of document.querySelectorAll("table.sortable")) {
+const prepare = (element) => {
   const heads = [...element.tHead.querySelectorAll("[data-place]")].sort((a, b) => a.dataset.place - b.dataset.place);
   const byRank = "ordered" in element.dataset ? [[0, "asc"]] : [];
   const table = new DataTable(element, {
@@ -29,7 +29,7 @@ for (const element of document.querySelectorAll("table.sortable")) {
   });
 
   const tools = document.querySelector(`[data-tools-of="${element.id}"]`);
-  if (tools === null) continue;
+  if (tools === null) return;
   const field = tools.querySelector("input[type=search]");
   const found = tools.querySelector("[role=status]");
   const filters = [...tools.querySelectorAll("[data-filter]")];
@@ -48,7 +48,7 @@ for (const element of document.querySelectorAll("table.sortable")) {
   for (const filter of filters) filter.addEventListener("change", search);
   for (const box of tools.querySelectorAll("[data-column]"))
     box.addEventListener("change", () => table.column(Number(box.dataset.column)).visible(box.checked));
-  tools.hidden = false;
+  for (const part of tools.querySelectorAll("[data-scripted]")) part.hidden = false;
   if (field.value !== "") search(); // a browser may bring it back with the page
 
   const picks = table.column(1).nodes().toArray().flatMap((cell) => [...cell.querySelectorAll(".pick")]);
@@ -79,4 +79,17 @@ for (const element of document.querySelectorAll("table.sortable")) {
     const copied = await navigator.clipboard?.writeText(code.textContent).then(() => true, () => false);
     dialog.querySelector("[role=status]").textContent = copied ? "Copied." : "Selected: copy it with the keyboard.";
   });
+};
+
+// the board at once, the tables below it when the reader comes near them
+const near = new IntersectionObserver((changes) => {
+  for (const { isIntersecting, target } of changes) {
+    if (!isIntersecting) continue;
+    near.unobserve(target);
+    prepare(target);
+  }
+}, { rootMargin: "500px" });
+for (const element of document.querySelectorAll("table.sortable")) {
+  if (element.id === "board") prepare(element);
+  else near.observe(element);
 }

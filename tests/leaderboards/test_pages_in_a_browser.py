@@ -101,7 +101,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, record_of: RecordOf) -> Path:
             HOSTILE,
             robust=0.31,
             smoothness=1.0,
-            entrant={"title": HOSTILE, "link": "javascript:document.title='pwned'"},
+            entrant={"title": HOSTILE, "authors": "y" * 10_000, "link": "javascript:document.title='pwned'"},
         ),
         record_of("part", limit=64),
         record_of("old", suite={"version": 0}),
@@ -464,6 +464,21 @@ def test_everything_that_acts_is_reached_from_the_keyboard_and_shows_it(
         seen.add(kind)
         assert outline != "none" or kind == "BODY.", kind
     assert {"INPUT.", "DIV.box", "SPAN.dt-column-order", "A.name", "A.paper", "SUMMARY."} <= seen
+
+
+def test_a_picture_of_the_board_is_made(visit: Callable[..., Visit], tmp_path: Path) -> None:
+    """Of the records in the checkout; BOARD_PICTURE=leaderboards/board.png puts it where the README shows it."""
+    records = Path(__file__).parents[2] / "leaderboards"
+    suite = SuitePage("digits", "Digits", "", "digits", "Linf", "0.15")
+    render(records / "results", tmp_path / "site", [suite], records / "arrays")
+    page = visit(tmp_path / "site" / "digits" / "index.html", width=1360, device_scale_factor=1.5).page
+    page.set_viewport_size({"width": 1360, "height": 1560})
+    draw_all(page)
+    page.evaluate("document.querySelector('#board-heading').scrollIntoView()")
+    picture = Path(os.environ.get("BOARD_PICTURE") or tmp_path / "board.png")
+    page.screenshot(path=picture)
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert len(names(page)) == len(list((records / "results" / "digits").glob("*.json")))
 
 
 def test_print_shows_the_whole_table(board: Path, visit: Callable[..., Visit]) -> None:
