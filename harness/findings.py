@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import fcntl
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from harness.measures.measure import Measure
 from harness.plan import Judged, Plan, Task
 from harness.store import Shard, Store
 from leaderboards.arrays import write_arrays
+from leaderboards.dynamics import columns
 from leaderboards.records import (
     Arrays,
     EntrantInfo,
@@ -29,6 +32,7 @@ from leaderboards.records import (
     write_atomically,
     write_record,
 )
+from zoo.entrant import Card
 
 
 def _joined_provenance(shards: Sequence[Shard]) -> tuple[Provenance, tuple[Flag, ...]]:
@@ -70,7 +74,26 @@ def measurement(measure: Measure, shards: Sequence[Shard], arrays_folder: Path, 
     )
 
 
-def _entrant_info(judged: Judged, parameters: int) -> EntrantInfo:
+def training_log(card: Card, folder: Path) -> Arrays | None:
+    """Write the rows that an entrant's trainer logged as arrays to the folder; None where there are none.
+
+    Only the log whose sha256 the card gives is its log: one of another training, or one that is damaged, is left out.
+    """
+    told = card.training.get("dynamics")
+    if card.dynamics is None or not isinstance(told, Mapping) or not card.dynamics.is_file():
+        return None
+    content = card.dynamics.read_bytes()
+    if hashlib.sha256(content).hexdigest() != told.get("sha256"):
+        return None
+    try:
+        rows = [json.loads(row) for row in content.splitlines() if row.strip()]
+    except ValueError:
+        return None
+    arrays = columns(row for row in rows if isinstance(row, Mapping))
+    return write_arrays(folder, arrays) if arrays else None
+
+
+def _entrant_info(judged: Judged, parameters: int, arrays_folder: Path) -> EntrantInfo:
     card = judged.entrant.card
     return EntrantInfo(
         name=card.name,
@@ -87,6 +110,7 @@ def _entrant_info(judged: Judged, parameters: int) -> EntrantInfo:
         weights_sha256=judged.weights.sha256,
         files=tuple(FileInfo(name=file.name, sha256=file.sha256) for file in judged.weights.files),
         training=dict(card.training),
+        dynamics=training_log(card, arrays_folder),
     )
 
 
@@ -137,7 +161,7 @@ def _write_findings(plan: Plan, store: Store, out: Path) -> list[Record]:
             suite=suite_info(plan, judged),
             suite_title=plan.suite.title,
             suite_description=plan.suite.description,
-            entrant=_entrant_info(judged, parameters),
+            entrant=_entrant_info(judged, parameters, folder),
             limit=plan.limit,
             measurements=found,
         )
@@ -194,19 +218,14 @@ def _merged(results: Path, folder: Path, record: Record) -> Record:
         record = record.model_copy(update={"measurements": {name: merged[name] for name in sorted(merged)}})
     write_record(results, record)
     if old is not None:
-        _drop_unused(results, folder, {m.arrays.sha256 for m in old.measurements.values() if m.arrays})
+        _drop_unused(results, folder, {arrays.sha256 for arrays in old.arrays.values()})
     return read_record(path)
 
 
 def _drop_unused(results: Path, folder: Path, candidates: set[str]) -> None:
     """Remove arrays of a replaced record that no record names any more. A record that cannot be read stops it."""
     try:
-        named = {
-            m.arrays.sha256
-            for path in record_files(results)
-            for m in read_record(path).measurements.values()
-            if m.arrays
-        }
+        named = {arrays.sha256 for path in record_files(results) for arrays in read_record(path).arrays.values()}
     except RecordError:
         return
     for digest in candidates - named:

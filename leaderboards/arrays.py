@@ -50,12 +50,11 @@ def read_arrays(folder: Path, arrays: Arrays) -> dict[str, np.ndarray]:
 
 
 def unsound_arrays(folder: Path, record: Record) -> dict[str, str]:
-    """What is wrong with a record's arrays, by measure; empty where every file is there and is what was written."""
+    """What is wrong with a record's arrays, by measure or 'dynamics'; empty where all files are as they were written."""
     wrong = {}
-    for name, measurement in record.measurements.items():
-        if measurement.arrays is not None:
-            try:
-                read_arrays(folder, measurement.arrays)
-            except RecordError as error:
-                wrong[name] = str(error)
+    for name, arrays in record.arrays.items():
+        try:
+            read_arrays(folder, arrays)
+        except RecordError as error:
+            wrong[name] = str(error)
     return wrong

@@ -6,9 +6,11 @@ energies, so the ranges of two entrants are not comparable, the order of the fif
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import NormalDist
 
 import numpy as np
 
@@ -18,6 +20,7 @@ from leaderboards.records import Record, RecordError, Value
 
 PARTS = 5
 LEVEL = 0.95
+Z = NormalDist().inv_cdf((1 + LEVEL) / 2)
 
 
 @dataclass(frozen=True)
@@ -43,13 +46,13 @@ def by_energy(record: Record, folder: Path) -> ByEnergy | None:
 
     Robust accuracy is AutoAttack's where the same examples were attacked by it, else PGD's.
     """
-    energies = _arrays(record, "energies", folder)
+    energies = read_measured(record, "energies", folder)
     if not {"marginal_energy", "pgd_correct"} <= set(energies):
         return None
     energy = energies["marginal_energy"].astype(np.float64)
     n = len(energy)
-    correct = energies.get("natural_correct", _arrays(record, "standard", folder).get("correct"))
-    stage = _arrays(record, "autoattack", folder).get("stage")
+    correct = energies.get("natural_correct", read_measured(record, "standard", folder).get("correct"))
+    stage = read_measured(record, "autoattack", folder).get("stage")
     by_autoattack = stage is not None and len(stage) == n
     robust = stage == len(STAGES) if stage is not None and by_autoattack else energies["pgd_correct"]
     if n < PARTS or correct is None or len(correct) != n or not np.isfinite(energy).all():
@@ -62,7 +65,8 @@ def by_energy(record: Record, folder: Path) -> ByEnergy | None:
     return ByEnergy("AutoAttack" if by_autoattack else "PGD", tuple(parts))
 
 
-def _arrays(record: Record, measure: str, folder: Path) -> Mapping[str, np.ndarray]:
+def read_measured(record: Record, measure: str, folder: Path) -> Mapping[str, np.ndarray]:
+    """The per-sample arrays of one measure; empty where there are none or they are not sound."""
     measurement = record.measurements.get(measure)
     if measurement is None or measurement.arrays is None:
         return {}
@@ -74,8 +78,15 @@ def _arrays(record: Record, measure: str, folder: Path) -> Mapping[str, np.ndarr
 
 def _share(flags: np.ndarray) -> Value:
     """The share of true flags with Wilson's score interval."""
-    from scipy import stats  # half a second to import: only pages with arrays need it
-
-    n, count = len(flags), int(np.count_nonzero(flags))
-    ends = stats.binomtest(count, n).proportion_ci(LEVEL, method="wilson")
-    return Value(value=count / n, low=float(ends.low), high=float(ends.high), level=LEVEL, method="wilson", n=n)
+    n, share = len(flags), float(np.count_nonzero(flags)) / len(flags)
+    middle, half = share + Z * Z / (2 * n), Z * math.sqrt(share * (1 - share) / n + Z * Z / (4 * n * n))
+    low, high = ((middle + side * half) / (1 + Z * Z / n) for side in (-1, 1))
+    # at the ends of [0,1] the formula is exact but its rounding is not
+    return Value(
+        value=share,
+        low=max(low, 0.0) if share else 0.0,
+        high=min(high, 1.0) if share < 1 else 1.0,
+        level=LEVEL,
+        method="wilson",
+        n=n,
+    )

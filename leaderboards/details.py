@@ -119,12 +119,27 @@ def provenance(measurement: Measurement) -> tuple[tuple[str, str], ...]:
     return pairs(found)
 
 
-def pairs(found: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    """Settings and the like as words: texts as they are, anything else as JSON."""
-    return tuple(
-        (str(key), value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str))
-        for key, value in found.items()
-    )
+def pairs(found: Mapping[str, Any], within: str = "") -> tuple[tuple[str, str], ...]:
+    """Settings and the like as words: texts as they are, a mapping as pairs of its own ('recipe: lr'), or, where it is flat
+    and inside another, on one line; anything else as JSON."""
+    lines: list[tuple[str, str]] = []
+    for key, value in found.items():
+        name = f"{within}{key}"
+        if not isinstance(value, Mapping):
+            lines.append((name, _word(value)))
+        elif within and not any(isinstance(one, Mapping | list) for one in value.values()):
+            lines.append((name, ", ".join(f"{inner} {_word(one)}" for inner, one in value.items())))
+        elif within:
+            lines.append((name, _word(value)))
+        else:
+            lines += pairs(value, f"{key}: ")
+    return tuple(lines)
+
+
+def _word(value: Any) -> str:
+    if value is None:
+        return "none"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
 def commands(record: Record) -> tuple[str, ...]:

@@ -111,4 +111,4 @@ def citation(authors: str, venue: str, title: str) -> str:
 
 def order(number: float | None) -> str:
     """What a column of numbers sorts by; empty, which sorts last, where there is no finite number."""
-    return repr(float(number)) if is_number(number) else ""
+    return repr(float(f"{number:.10g}")) if is_number(number) else ""

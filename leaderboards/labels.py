@@ -19,6 +19,15 @@ ATTACKS: dict[str, str] = {
 }
 """By the name that an attack's values begin with; those of "pgd" begin with none."""
 
+SHORT: dict[str, str] = {
+    **ATTACKS,
+    "pgd-random-target": "PGD, random",
+    "pgd-least-likely": "PGD, least likely",
+    "kl-pgd": "PGD, KL",
+    "margin-pgd": "PGD, CW margin",
+}
+"""Attacks in the little room of a chart."""
+
 SMOOTHNESS: dict[str, str] = {
     "gradient_l1": "‖∇E(x)‖₁",
     "gradient_l2": "‖∇E(x)‖₂",

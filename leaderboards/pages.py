@@ -1,4 +1,6 @@
-"""The pages: an index, a page a suite with its board, a page a record. Static files that open without a server.
+"""The pages: an index, the method, a page a suite with its board and its comparison, a page a record.
+
+Static files that open without a server.
 
 What comes from a card or a record is untrusted text: jinja escapes all of it, links lead to http and https only, and a
 content security policy on each page lets no script run but our own and lets nothing be fetched.
@@ -10,7 +12,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from datetime import datetime
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +22,48 @@ from markupsafe import Markup
 
 from leaderboards import bundle, formats
 from leaderboards.board import Board, Entry, Published, make_board
+from leaderboards.board_charts import board_charts, pictured
 from leaderboards.by_energy import by_energy
 from leaderboards.cells import Scale, make_grid
 from leaderboards.collection import Collected, Problem, collect
 from leaderboards.columns import COLUMNS, PARTIAL_COLUMNS, STAGE_COLUMNS
+from leaderboards.comparison import comparison
 from leaderboards.correlations import FEWEST, correlations
 from leaderboards.details import commands, pairs, section
+from leaderboards.downloads import as_bibtex, as_csv, as_json, bibtex
+from leaderboards.dynamics import dynamics_of
+from leaderboards.entrant_charts import entrant_charts
+from leaderboards.filters import choices, groups_of
 from leaderboards.gallery import gallery
 from leaderboards.generation import MEASURE, SCORES, score_rows, seconds_per_thousand, with_generation
+from leaderboards.method import TOPICS
 from leaderboards.records import Record, file_stem
 from leaderboards.site import MARK, Site
+from leaderboards.vega import Chart, as_json_block, chart_script, drawn, plain
 
 __all__ = ["Problem", "Rendered", "SuitePage", "render"]
+
+
+NEWEST = 8
+"""Results that the index names."""
+
+PICTURED = 16
+"""Entrants of a suite, the first ones, whose charts have pictures beneath: one takes a twentieth of a second to draw."""
+
+
+@dataclass(frozen=True)
+class Script:
+    """A script that stands inside a page, and how the page's policy names it."""
+
+    source: str
+
+    @property
+    def text(self) -> Markup:
+        return Markup(self.source)
+
+    @cached_property
+    def digest(self) -> str:
+        return bundle.digest(self.source)
 
 
 @dataclass(frozen=True)
@@ -62,30 +95,66 @@ def render(
     suites: Sequence[SuitePage],
     arrays: Path | None = None,
     samples: Path | None = None,
+    *,
+    check: bool = False,
 ) -> Rendered:
     """Write the pages of all records under `results` into `site`; where `arrays` is given, verify per-sample arrays, and
     where `samples` is, show the pictures there.
 
     Suites stand in the given order; a suite that only records know of follows them. Pages of ours in `site` that belong
-    to no record any more are removed; other files there are left alone. Raises ValueError for a suite given twice.
+    to no record any more are removed; other files there are left alone. With `check`, nothing is written or removed: what
+    is returned is what would be. Raises ValueError for a suite given twice.
     """
     if len({suite.name for suite in suites}) < len(suites):
         raise ValueError("expected every suite once, got a name twice")
     collected, problems = collect(results, arrays)
-    folder = Site(site)
-    views = [_view(suite, collected, problems, arrays) for suite in _with_unknown(suites, collected)]
+    folder = Site(site, check)
     templates = _templates()
     templates.globals["pictures_of"] = partial(gallery, samples, measure=MEASURE)
+    views = [_view(suite, collected, problems, results, arrays) for suite in _with_unknown(suites, collected)]
     for view in views:
-        script = bundle.table_script() if view["board"].entries or view["board"].partial else ""
-        context = {**view, "script": Markup(script), "script_digest": bundle.digest(script)}
-        folder.write(f"{view['folder']}/index.html", templates.get_template("suite.html").render(context))
-        for page in view["entrants"]:
-            folder.write(page["path"], templates.get_template("entrant.html").render(page))
-    index = {"root": "", "suites": views, "problems": problems}
+        _write_suite(folder, templates, view)
+    folder.write("method.html", templates.get_template("method.html").render(root="", topics=TOPICS))
+    index = {"root": "", "suites": views, "problems": problems, "newest": _newest(views)}
     folder.write("index.html", templates.get_template("index.html").render(index))
     folder.remove_stale()
     return Rendered(tuple(folder.written), tuple(folder.unchanged), tuple(folder.removed), problems)
+
+
+def _newest(views: Sequence[dict[str, Any]]) -> list[tuple[dict[str, Any], Entry]]:
+    """The results measured last, of all boards, each with its suite's view."""
+    found = [(view, entry) for view in views for entry in view["board"].measured if entry.measured_at is not None]
+    found.sort(key=lambda one: (one[0]["folder"], one[1].rank or len(found), one[1].name))
+    return sorted(found, key=lambda one: one[1].measured_at or datetime.min, reverse=True)[:NEWEST]
+
+
+def _write_suite(folder: Site, templates: jinja2.Environment, view: dict[str, Any]) -> None:
+    """The board of one suite, its comparison, its downloads, and its entrants' pages."""
+    board: Board = view["board"]
+    name = view["folder"]
+    scripts = [Script(bundle.table_script())] if board.entries or board.partial else []
+    drawing = [Script(chart_script())] if view["charts"] or len(board.entries) > 1 else []
+    folder.write(
+        f"{name}/index.html", templates.get_template("suite.html").render({**view, "scripts": [*scripts, *drawing]})
+    )
+    if board.entries:
+        about = {"name": view["suite"].name, "dataset": view["suite"].dataset, "norm": view["norm"], "eps": view["eps"]}
+        folder.write(f"{name}/board.csv", as_csv(board.entries))
+        folder.write(f"{name}/board.json", as_json(about, board.entries))
+        folder.write(f"{name}/board.bib", as_bibtex(board.entries))
+    if len(board.entries) > 1:
+        compare = Script(bundle.inline((bundle.TEMPLATES / "compare.js").read_text(encoding="utf-8")))
+        pages = [_path(entry.record) if entry.record else "" for entry in board.entries]
+        context = {
+            **view,
+            "comparison": comparison(view["main"], view["arrays"], pages),
+            "scripts": [*drawing, compare],
+        }
+        folder.write(f"{name}/compare.html", templates.get_template("compare.html").render(context))
+    for page in view["entrants"]:
+        page = page | {"scripts": drawing if page["charts"] else []}
+        folder.write(page["path"], templates.get_template("entrant.html").render(page))
+        folder.write(page["path"].removesuffix(".html") + ".json", page["file"].read_text(encoding="utf-8"))
 
 
 def _with_unknown(suites: Sequence[SuitePage], collected: Sequence[Collected]) -> list[SuitePage]:
@@ -101,7 +170,7 @@ def _with_unknown(suites: Sequence[SuitePage], collected: Sequence[Collected]) -
 
 
 def _view(
-    suite: SuitePage, collected: Sequence[Collected], problems: Sequence[Problem], arrays: Path | None
+    suite: SuitePage, collected: Sequence[Collected], problems: Sequence[Problem], results: Path, arrays: Path | None
 ) -> dict[str, Any]:
     """Everything that the pages of one suite are made of."""
     items = [item for item in collected if item.record.suite.name == suite.name]
@@ -129,15 +198,30 @@ def _view(
         "main": make_grid(board.entries, with_generation(COLUMNS, board.entries)),
         "stages": make_grid([e for e in board.measured if _has_stages(e)], STAGE_COLUMNS),
         "partial": make_grid(board.partial, with_generation(PARTIAL_COLUMNS, board.partial)),
+        "arrays": arrays,
+        "choices": choices(board.entries),
+        "charts": [pictured(chart) for chart in board_charts(board.entries, arrays)],
+        "folder_files": [(f"board.{ending}", ending.upper()) for ending in ("csv", "json") if board.entries]
+        + [("board.bib", "BibTeX")],
         "correlations": correlations(board.entries),
         "problems": tuple(problem for problem in problems if problem.suite == folder),
         "entrants": [
             _entrant(suite, board, entry, entry.record, reasons.get(id(entry), ""), wrong)
-            | {"by_energy": by_energy(entry.record, arrays) if arrays is not None else None}
-            for entry in entries
+            | {
+                "by_energy": by_energy(entry.record, arrays) if arrays is not None else None,
+                "file": results / f"{folder}/{_path(entry.record).removesuffix('.html')}.json",
+                "charts": _entrant_charts(entry.record, arrays, draw=place < PICTURED),
+            }
+            for place, entry in enumerate(entry for entry in entries if entry.record is not None)
             if entry.record is not None
         ],
     }
+
+
+def _entrant_charts(record: Record, arrays: Path | None, draw: bool) -> list[Chart]:
+    dynamics = dynamics_of(record.entrant, arrays) if arrays is not None else None
+    charts = entrant_charts(record, dynamics)
+    return [drawn(chart) for chart in charts] if draw else list(charts)
 
 
 def _has_stages(entry: Entry) -> bool:
@@ -168,6 +252,9 @@ def _entrant(
         "sections": [section(measurement) for measurement in record.measurements.values()],
         "commands": commands(record),
         "training": pairs(entrant.training),
+        "compared": len(board.entries) > 1 and any(other is entry for other in board.entries),
+        "cited": bibtex(entry),
+        "download": f"{file_stem(record.entrant.name)}.json",
         "unsound": wrong.get(f"{path.removesuffix('.html')}.json", {}),
     }
 
@@ -193,11 +280,14 @@ def _templates() -> jinja2.Environment:
         "seconds_per_thousand": seconds_per_thousand,
         "record_path": _path,
         "scale_ends": _scale_ends,
-        "script": Markup(""),
-        "script_digest": "",
+        "scripts": [],
     }
     environment.filters |= {
+        "bibtex": bibtex,
         "cut": formats.cut,
+        "groups": groups_of,
+        "json": as_json_block,
+        "plain": plain,
         "link": formats.safe_link,
         "searchable": _searchable,
         "breakable": _breakable,

@@ -155,6 +155,7 @@ class EntrantInfo(_Part):
     weights_sha256: str
     files: tuple[FileInfo, ...] = ()
     training: dict[str, Any] = {}
+    dynamics: Arrays | None = Field(default=None, description="what its trainer logged, a number an epoch")
 
 
 class Record(_Part):
@@ -179,6 +180,12 @@ class Record(_Part):
     def partial(self) -> bool:
         return self.limit is not None
 
+    @property
+    def arrays(self) -> dict[str, Arrays]:
+        """Every file of arrays that the record names: by the measure, and 'dynamics' for the course of training."""
+        named = {name: m.arrays for name, m in self.measurements.items() if m.arrays is not None}
+        return named | ({"dynamics": self.entrant.dynamics} if self.entrant.dynamics is not None else {})
+
     def to_json(self) -> str:
         """The record's file, byte for byte: keys in the schema's order, one newline at the end.
 
@@ -201,7 +208,7 @@ class Record(_Part):
 
 _PLAIN = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,118}[A-Za-z0-9_])?")
 _DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(10))}
-_TAKEN = _DEVICES | {"index"}  # a page of its own stands at index.html
+_TAKEN = _DEVICES | {"index", "compare", "board"}  # pages and files of a suite have these names
 
 
 def file_stem(name: str) -> str:
@@ -224,15 +231,19 @@ def record_path(results: Path, record: Record) -> Path:
     return folder / f"{file_stem(record.entrant.name)}.json"
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Replace a file in one step: a reader, or a crash, sees the old bytes or the new ones and never a part."""
+def write_atomically(path: Path, content: bytes, lasting: bool = True) -> None:
+    """Replace a file in one step: a reader, or a crash, sees the old bytes or the new ones and never a part.
+
+    What is not `lasting` can be made again: it is not waited for until it is on the disk.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
         with temporary.open("xb") as stream:
             stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
+            if lasting:
+                stream.flush()
+                os.fsync(stream.fileno())
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -289,7 +300,7 @@ def parse_record(content: bytes, where: str) -> Record:
         record = Record.model_validate(plain)
         # half a surrogate pair is JSON and no text: no page could be written from it (pydantic replaces it in keys)
         json.dumps(plain, ensure_ascii=False).encode()
-        record.to_json()  # nested deeper than pydantic can write
+        record.model_dump_json()  # nested deeper than pydantic can write
     except ValidationError as error:
         first = error.errors()[0]
         wrong = line(f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}")

@@ -78,6 +78,7 @@ def read_card(path: Path, source: str) -> CardFile:
             **{text: _value(path, content, text, str, "") for text in TEXTS},
             additional_data=_value(path, content, "additional_data", bool | None, None),
             training=dict(_value(path, content, "training", dict, {})),
+            dynamics=path.with_suffix(".dynamics.jsonl"),
         ),
         suite=_value(path, content, "suite", str),
         classes=_value(path, content, "classes", int),

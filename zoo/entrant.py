@@ -41,7 +41,10 @@ class Domain:
 
 @dataclass(frozen=True)
 class Card:
-    """Who an entrant is. Every text may be empty; `additional_data` is None where nobody has said."""
+    """Who an entrant is. Every text may be empty; `additional_data` is None where nobody has said.
+
+    `dynamics` is the log of its training (JSON lines, one an epoch), where one may lie beside its files.
+    """
 
     name: str
     source: str
@@ -53,6 +56,7 @@ class Card:
     licence: str = ""
     additional_data: bool | None = None
     training: Mapping[str, Any] = field(default_factory=dict)
+    dynamics: Path | None = None
 
 
 @dataclass(frozen=True)

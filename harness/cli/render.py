@@ -67,23 +67,35 @@ def suite_page(suite: Suite) -> SuitePage:
     )
 
 
-def render_site(out: Path) -> Site:
-    """Render out/site from out/results: the built-in suites, and those that only records know."""
+def render_site(out: Path, check: bool = False) -> Site:
+    """Render out/site from out/results: the built-in suites, and those that only records know. `check` writes nothing."""
     root = out / "site"
-    rendered = render(
-        out / "results", root, [suite_page(suite) for suite in SUITES.values()], out / "arrays", out / "samples"
-    )
-    return Site(root, rendered)
+    pages = [suite_page(suite) for suite in SUITES.values()]
+    return Site(root, render(out / "results", root, pages, out / "arrays", out / "samples", check=check))
 
 
 @click.command(name="render")
 @options.out
-def command(out: Path | None) -> int:
+@click.option("--check", is_flag=True, help="Write nothing; exit 1 where the site is not what the records make.")
+def command(out: Path | None, check: bool) -> int:
     """Render the leaderboards from the records. Only pages that change are written."""
-    site = render_site(options.output_folder(out))
+    site = render_site(options.output_folder(out), check)
     for problem in site.problems:
         click.echo(f"harness: warning: {problem}", err=True)
-    changed, unchanged = len(site.rendered.written), len(site.rendered.unchanged)
-    click.echo(f"{changed} pages written, {unchanged} unchanged, {len(site.rendered.removed)} removed", err=True)
+    changed, removed = site.rendered.written, site.rendered.removed
+    if check:
+        for path, words in [
+            *((path, "not what the records make") for path in changed),
+            *((p, "no record's") for p in removed),
+        ]:
+            click.echo(f"{path.relative_to(site.root).as_posix()}: {words}")
+        if changed or removed:
+            click.echo(f"{len(changed) + len(removed)} files disagree with the records; run harness render", err=True)
+            return 1
+        click.echo(f"{len(site.rendered.unchanged)} files agree with the records", err=True)
+        return 0
+    click.echo(
+        f"{len(changed)} files written, {len(site.rendered.unchanged)} unchanged, {len(removed)} removed", err=True
+    )
     click.echo(str(site.root / "index.html"))
     return 0

@@ -10,7 +10,7 @@ for (const [kind, compare] of Object.entries(kinds)) {
   DataTable.ext.type.order[`${kind}-desc`] = emptyLast(compare, -1);
 }
 
-for (const element of document.querySelectorAll("table.sortable")) {
+const prepare = (element) => {
   const heads = [...element.tHead.querySelectorAll("[data-place]")].sort((a, b) => a.dataset.place - b.dataset.place);
   const byRank = "ordered" in element.dataset ? [[0, "asc"]] : [];
   const table = new DataTable(element, {
@@ -22,22 +22,74 @@ for (const element of document.querySelectorAll("table.sortable")) {
     orderFixed: { post: byRank }, // rows that are level in a column stand by rank
     columns: heads.map((head) => ({
       type: head.dataset.as,
+      searchable: head.dataset.as !== "number",
       orderSequence: head.dataset.first === "desc" ? ["desc", "asc", ""] : ["asc", "desc", ""],
     })),
     language: { zeroRecords: "Nothing matches." },
   });
 
   const tools = document.querySelector(`[data-tools-of="${element.id}"]`);
-  if (tools === null) continue;
-  const field = tools.querySelector("input");
+  if (tools === null) return;
+  const field = tools.querySelector("input[type=search]");
   const found = tools.querySelector("[role=status]");
+  const filters = [...tools.querySelectorAll("[data-filter]")];
+  table.search.fixed("filters", (_, __, index) => {
+    const { dataset } = table.row(index).node();
+    return filters.every(({ value, dataset: { filter } }) => value === "" || dataset[filter] === value);
+  });
   const search = () => {
     // the cells to be searched hold none of these either
     table.search(field.value.replace(/[&<>]/g, " ")).draw();
     const { recordsDisplay, recordsTotal } = table.page.info();
-    found.textContent = field.value.trim() === "" ? "" : `${recordsDisplay} of ${recordsTotal} ${found.dataset.what}`;
+    const all = field.value.trim() === "" && filters.every(({ value }) => value === "");
+    found.textContent = all ? "" : `${recordsDisplay} of ${recordsTotal} ${found.dataset.what}`;
   };
   field.addEventListener("input", search);
-  tools.hidden = false;
+  for (const filter of filters) filter.addEventListener("change", search);
+  for (const box of tools.querySelectorAll("[data-column]"))
+    box.addEventListener("change", () => table.column(Number(box.dataset.column)).visible(box.checked));
+  for (const part of tools.querySelectorAll("[data-scripted]")) part.hidden = false;
   if (field.value !== "") search(); // a browser may bring it back with the page
+
+  const picks = table.column(1).nodes().toArray().flatMap((cell) => [...cell.querySelectorAll(".pick")]);
+  const compare = tools.querySelector("[data-compare-link]");
+  const pick = () => {
+    const names = picks.filter((box) => box.checked).map((box) => ["entrant", box.value]);
+    compare.textContent = names.length ? `Compare ${names.length} chosen` : "Compare";
+    compare.hash = new URLSearchParams(names).toString();
+  };
+  for (const box of compare === null ? [] : picks) {
+    box.hidden = false;
+    box.addEventListener("change", pick);
+  }
+
+  const dialog = document.getElementById("bibtex");
+  for (const button of table.column(1).nodes().toArray().flatMap((cell) => [...cell.querySelectorAll(".cite")])) {
+    button.hidden = false;
+    button.addEventListener("click", () => {
+      dialog.querySelector("code").textContent = button.dataset.bibtex;
+      dialog.querySelector("[role=status]").textContent = "";
+      dialog.showModal();
+    });
+  }
+  dialog?.querySelector("[data-close]").addEventListener("click", () => dialog.close());
+  dialog?.querySelector("[data-copy]").addEventListener("click", async () => {
+    const code = dialog.querySelector("code");
+    getSelection().selectAllChildren(code); // where copying is refused, the text is ready for the reader's own keys
+    const copied = await navigator.clipboard?.writeText(code.textContent).then(() => true, () => false);
+    dialog.querySelector("[role=status]").textContent = copied ? "Copied." : "Selected: copy it with the keyboard.";
+  });
+};
+
+// the board at once, the tables below it when the reader comes near them
+const near = new IntersectionObserver((changes) => {
+  for (const { isIntersecting, target } of changes) {
+    if (!isIntersecting) continue;
+    near.unobserve(target);
+    prepare(target);
+  }
+}, { rootMargin: "500px" });
+for (const element of document.querySelectorAll("table.sortable")) {
+  if (element.id === "board") prepare(element);
+  else near.observe(element);
 }

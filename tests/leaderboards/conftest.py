@@ -15,6 +15,7 @@ from leaderboards.records import (
     Distribution,
     EntrantInfo,
     Flag,
+    Histogram,
     Measurement,
     Provenance,
     Record,
@@ -41,6 +42,12 @@ def share(fraction: float, n: int) -> Value:
     centre = (fraction + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(fraction * (1 - fraction) / n + z * z / (4 * n * n))
     return Value(value=fraction, low=centre - half, high=centre + half, level=0.95, method="wilson", n=n)
+
+
+def histogram(centre: float, counts: tuple[int, ...]) -> Histogram:
+    """Counts in bins of one unit around a centre."""
+    edges = tuple(centre + place - len(counts) / 2 for place in range(len(counts) + 1))
+    return Histogram(edges=edges, counts=counts, below=0, above=0, centre=centre, unit=1.0)
 
 
 def make_record(
@@ -110,9 +117,13 @@ def make_record(
             "marginal_energy.sd": abs(energies) / 4,
             "delta_marginal_energy.mean": energies / 100,
             "delta_marginal_energy_normalised.mean": 0.137,
+            "joint_energy.mean": energies + 1,
+            "marginal_energy_adv.mean": energies + 0.5,
+            "joint_energy_adv.mean": energies + 3,
         }
         values = {"pgd_accuracy": share(min(1, (robust or 0) + 0.04), n)}
         per_sample = {"marginal_energy": np.linspace(energies - 1, energies + 1, n, dtype=np.float32)}
+        per_sample["marginal_energy_adv"] = per_sample["marginal_energy"] + np.linspace(0, 1, n, dtype=np.float32)
         per_sample |= {"natural_correct": np.arange(n) < 0.9 * n, "pgd_correct": np.arange(n) < 0.7 * n}
         spread = Distribution(mean=Value(value=energies, n=n), sd=0.25, quantiles={"0.05": energies - 1, "0.95": 7.125})
         add(
@@ -120,7 +131,12 @@ def make_record(
             values | {key: Value(value=value, n=n) for key, value in mean.items()},
             95.0,
             arrays=write_arrays(arrays, per_sample) if arrays else None,
-            distributions={"apgd-t.delta_marginal_energy": spread},
+            distributions={
+                "apgd-t.delta_marginal_energy": spread,
+                "marginal_energy": spread.model_copy(update={"histogram": histogram(energies, (0, 5, 9, 2))}),
+                "marginal_energy_adv": spread.model_copy(update={"histogram": histogram(energies, (0, 2, 6, 8))}),
+                "delta_marginal_energy": spread.model_copy(update={"histogram": histogram(0.0, (1, 7, 7, 1))}),
+            },
         )
     if smoothness is not None:
         none = {"value": None, "reason": "the gradient is zero at 9 of 9 points"}
@@ -140,7 +156,7 @@ def make_record(
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def record_of() -> Callable[..., Record]:
     """Makes a record: see make_record."""
     return make_record

@@ -13,7 +13,7 @@ import pytest
 
 from leaderboards.board import Published
 from leaderboards.pages import SuitePage, render
-from leaderboards.records import Flag, Record
+from leaderboards.records import Flag, Record, write_record
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -26,6 +26,12 @@ QUIET = (
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 )
 HOSTILE = "&\"'><img src=https://example.org/x onerror=document.title='pwned'><script>document.title='pwned'</script>"
+PAGES = (
+    *("index.html", "method.html", "digits/index.html", "digits/hundred.html", "digits/partial-64/part.html"),
+    "digits/compare.html#entrant=hundred&entrant=half&entrant=elsewhere",
+)
+"""One of each kind."""
+
 ROBUST = "Robust accuracy, %: Measured"
 
 
@@ -80,27 +86,36 @@ def visit(browser: Browser) -> Iterator[Callable[..., Visit]]:
         context.close()
 
 
-@pytest.fixture
-def site(tmp_path: Path, record_of: RecordOf, written: Callable[..., Path]) -> Path:
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory, record_of: RecordOf) -> Path:
     """Five measured entrants, two published ones, a partial run, one that is not comparable, one bad file."""
     flags = (Flag(code="zero-gradients", message="zero gradients on 3 examples, the robust accuracy may be too high"),)
-    results = written(
+    folder = tmp_path_factory.mktemp("leaderboards")
+    results = folder / "results"
+    records = (
         record_of("nine", robust=0.09, energies=-7.5),
-        record_of("ten", robust=0.1, energies=-10.25),
-        record_of("hundred", robust=1.0, energies=3.0, flags=flags),
+        record_of("ten", robust=0.1, energies=-10.25, smoothness=2.0),
+        record_of("hundred", robust=1.0, energies=3.0, flags=flags, smoothness=0.5),
         record_of("half", robust=0.5, entrant={"source": "robustbench"}),
-        record_of(HOSTILE, robust=0.31, entrant={"title": HOSTILE, "link": "javascript:document.title='pwned'"}),
+        record_of(
+            HOSTILE,
+            robust=0.31,
+            smoothness=1.0,
+            entrant={"title": HOSTILE, "authors": "y" * 10_000, "link": "javascript:document.title='pwned'"},
+        ),
         record_of("part", limit=64),
         record_of("old", suite={"version": 0}),
     )
+    for record in records:
+        write_record(results, record)
     (results / "digits" / "broken.json").write_text("{")
     rows = (
         Published("half", 0.9, 0.52, 0.4, "WideResNet-28-10", "A Title", "Ada Lovelace, Alan Turing", "ICML 2023"),
         Published("elsewhere", 0.95, 0.6, None, "ResNet-18", "T", "A. Author", "ICLR 2024", "https://example.org/a"),
         Published("a" * 80, 0.8, 0.3, additional_data=True, unreliable=True),
     )
-    render(results, tmp_path / "site", [SuitePage("digits", "Digits", "Small.", "digits", "Linf", "0.1", rows)])
-    return tmp_path / "site"
+    render(results, folder / "site", [SuitePage("digits", "Digits", "Small.", "digits", "Linf", "0.1", rows)])
+    return folder / "site"
 
 
 @pytest.fixture
@@ -127,7 +142,7 @@ def sort_by(page: Page, heading: str) -> None:
 
 def test_every_page_opens_from_a_file_and_asks_for_nothing(site: Path, visit: Callable[..., Visit]) -> None:
     pages = sorted(site.rglob("*.html"))
-    assert len(pages) == 9
+    assert len(pages) == 11
     for path in pages:
         visited = visit(path)
         visited.page.wait_for_load_state("load")
@@ -196,12 +211,14 @@ def test_search_finds_names_papers_and_words(board: Path, visit: Callable[..., V
     field = visited.page.get_by_role("searchbox", name="Search")
     for words, found in SEARCHES.items():
         field.fill(words)
-        visited.page.get_by_role("status").get_by_text(f"{len(found)} of 7 entrants", exact=True).wait_for()
+        visited.page.locator("[data-tools-of=board] [role=status]").get_by_text(
+            f"{len(found)} of 7 entrants", exact=True
+        ).wait_for()
         assert names(visited.page) == found, words
         assert names(visited.page, "stages") == stages
     field.fill("")
     assert len(names(visited.page)) == 7
-    assert visited.page.get_by_role("status").inner_text() == ""
+    assert visited.page.locator("[data-tools-of=board] [role=status]").inner_text() == ""
     assert visited.page.title() != "pwned"
     assert visited.said == []
     assert [url for url in visited.asked if not url.startswith("data:")] == [board.as_uri()]
@@ -211,17 +228,186 @@ def test_without_a_script_the_tables_are_plain_and_whole(board: Path, visit: Cal
     page = visit(board, java_script_enabled=False).page
     assert names(page)[:3] == ["hundred", "elsewhere", "half"]
     assert len(names(page)) == 7
-    assert not page.locator(".tools").is_visible()
+    assert not page.locator(".tools").first.is_visible()
+
+
+def test_without_a_script_every_chart_is_a_picture(site: Path, visit: Callable[..., Visit]) -> None:
+    for name, charts in (("digits/index.html", 6), ("digits/hundred.html", 2)):
+        page = visit(site / name, java_script_enabled=False).page
+        assert page.locator(".plot svg").count() == page.locator(".plot").count() == charts
+        assert all(box["width"] > 300 for box in (svg.bounding_box() for svg in page.locator(".plot svg").all()) if box)
+
+
+def found_words(page: Page) -> str:
+    return page.locator("[data-tools-of=board] [role=status]").inner_text()
+
+
+def test_filters_narrow_the_board(board: Path, visit: Callable[..., Visit]) -> None:
+    page = visit(board).page
+    for filter_name, group, found in (
+        ("Source", "published only", ["elsewhere", "a" * 59 + "…"]),
+        ("Source", "measured and published", ["half"]),
+        ("Architecture", "ResNet", ["elsewhere"]),
+        ("Venue", "ICML 2023", ["half"]),
+        ("Extra data", "yes", ["a" * 59 + "…"]),
+    ):
+        field = page.get_by_label(filter_name, exact=True)
+        field.select_option(group)
+        assert names(page) == found, group
+        assert found_words(page) == f"{len(found)} of 7 entrants"
+        field.select_option("")
+    assert len(names(page)) == 7
+    page.get_by_label("Source", exact=True).select_option("published only")
+    page.get_by_role("searchbox", name="Search").fill("iclr")
+    assert names(page) == ["elsewhere"]
+
+
+def test_columns_can_be_hidden_and_shown(board: Path, visit: Callable[..., Visit]) -> None:
+    page = visit(board).page
+    heading = page.locator("#board th[aria-label='Energy: Mean E(x)']")
+    assert heading.is_visible()
+    page.get_by_text("Columns", exact=True).click()
+    page.get_by_role("checkbox", name="Energy: Mean E(x)").uncheck()
+    assert not heading.is_visible()
+    assert {row.locator("> *:visible").count() for row in page.locator("#board tbody tr").all()} == {
+        page.locator("#board thead th[data-place]:visible").count()
+    }
+    page.get_by_role("checkbox", name="Energy: Mean E(x)").check()
+    assert heading.is_visible()
+
+
+def test_a_board_is_downloaded(board: Path, visit: Callable[..., Visit]) -> None:
+    page = visit(board, accept_downloads=True).page
+    with page.expect_download() as begun:
+        page.locator(".downloads").get_by_role("link", name="CSV").click()
+    assert begun.value.suggested_filename == "board.csv"
+    assert Path(begun.value.path()).read_bytes() == (board.parent / "board.csv").read_bytes()
+    # from a file, Chromium opens what it can show instead of saving it
+    for words, name in (("JSON", "board.json"), ("BibTeX", "board.bib")):
+        page.locator(".downloads").get_by_role("link", name=words).click()
+        page.wait_for_url(f"**/{name}")
+        assert page.locator("pre").first.inner_text() == (board.parent / name).read_text(encoding="utf-8")
+        page.go_back()
+
+
+def test_bibtex_is_shown_and_copied(board: Path, visit: Callable[..., Visit]) -> None:
+    page = visit(board, permissions=["clipboard-read", "clipboard-write"]).page
+    page.get_by_role("button", name="BibTeX of half").click()
+    shown = page.locator("dialog code").inner_text()
+    assert shown.startswith("@inproceedings{half,")
+    assert "author = {Ada Lovelace and Alan Turing}" in shown
+    page.get_by_role("button", name="Copy").click()
+    page.get_by_text("Copied.", exact=True).wait_for()
+    assert page.evaluate("navigator.clipboard.readText()").strip() == shown.strip()
+    page.get_by_role("button", name="Close").click()
+    assert not page.locator("dialog").is_visible()
+
+
+def draw_all(page: Page) -> None:
+    """Every chart, drawn by Vega: they wait until they come into view."""
+    for plot in page.locator(".plot[data-chart]").all():
+        plot.scroll_into_view_if_needed()
+    page.wait_for_function("document.querySelectorAll('.plot[data-chart]:not([data-drawn])').length === 0")
+
+
+def test_charts_are_drawn_by_vega_and_say_nothing_to_the_console(site: Path, visit: Callable[..., Visit]) -> None:
+    for name, charts in (("digits/index.html", 6), ("digits/hundred.html", 2)):
+        visited = visit(site / name)
+        draw_all(visited.page)
+        assert visited.page.locator(".plot svg.marks").count() == charts
+        assert visited.said == []
+        assert [url for url in visited.asked if not url.startswith("data:")] == [(site / name).as_uri()]
+    assert visited.page.locator("details.vega-actions, .vega-actions").count() == 0
+
+
+def test_a_tooltip_is_text(board: Path, visit: Callable[..., Visit]) -> None:
+    visited = visit(board)
+    draw_all(visited.page)
+    chart = visited.page.locator("[data-chart=data-against-standard]")
+    chart.scroll_into_view_if_needed()
+    told = []
+    for point in chart.locator(".mark-symbol path").all():
+        point.dispatch_event("pointermove", {"bubbles": True})
+        box = point.bounding_box()
+        assert box is not None
+        visited.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        told.append(visited.page.locator("#vg-tooltip-element").inner_text())
+    assert any("<img src=https" in text and "31.00" in text for text in told), told
+    assert visited.page.locator("#vg-tooltip-element img").count() == 0
+    assert visited.page.title() != "pwned"
+    assert visited.said == []
+
+
+def test_charts_follow_the_theme(board: Path, visit: Callable[..., Visit]) -> None:
+    inks = set()
+    for scheme in ("light", "dark"):
+        page = visit(board, color_scheme=scheme).page
+        draw_all(page)
+        text = page.locator("[data-chart=data-stages-chart] .role-mark.mark-text text").first
+        inks.add(text.evaluate("element => getComputedStyle(element).fill"))
+    assert inks == {"rgb(25, 27, 31)", "rgb(230, 232, 235)"}
+
+
+def test_three_chosen_entrants_are_compared(board: Path, visit: Callable[..., Visit]) -> None:
+    visited = visit(board)
+    page = visited.page
+    for name in ("hundred", "elsewhere", HOSTILE[:60]):
+        page.locator("#board tbody tr", has_text=name[:20]).locator(".pick").check()
+    page.get_by_role("link", name="Compare 3 chosen").click()
+    assert page.get_by_role("heading", level=1).inner_text() == "Compare entrants on Digits"
+    heads = page.locator("#compared thead th").all_inner_texts()
+    assert heads[:3] == ["Number", "hundred", "elsewhere"] or set(heads[1:]) == {"hundred", "elsewhere", HOSTILE}
+    rows = {
+        row.locator("th").inner_text(): row.locator("td").all_inner_texts()
+        for row in page.locator("#compared tbody tr").all()
+    }
+    robust = dict(zip(heads[1:], rows["Robust accuracy: Measured"], strict=True))
+    assert robust["hundred"].startswith("100.0 ")
+    assert robust["elsewhere"] == "—"
+    assert rows["Robust accuracy: Published"][heads.index("elsewhere") - 1] == "60.00"
+    page.wait_for_function("document.querySelectorAll('.chart:not([hidden]) .plot[data-drawn]').length === 3")
+    page.get_by_role("button", name="Remove elsewhere").click()
+    page.wait_for_function("document.querySelectorAll('#compared thead th').length === 3")
+    page.get_by_label("Add an entrant").select_option("ten")
+    page.wait_for_function("document.querySelectorAll('#compared thead th').length === 4")
+    page.go_back()
+    page.wait_for_function("document.querySelectorAll('#compared thead th').length === 3")
+    page.get_by_role("link", name="hundred").click()
+    assert page.get_by_role("heading", level=1).inner_text() == "hundred"
+    page.get_by_role("link", name="Compare with others").click()
+    assert page.locator("#compared thead th").all_inner_texts() == ["Number", "hundred"]
+    assert page.title() != "pwned"
+    assert visited.said == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_page_breaks_the_accessibility_guidelines(site: Path, visit: Callable[..., Visit], scheme: str) -> None:
+    """axe-core's rules of WCAG 2.2, levels A and AA, on every kind of page as it is used."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    rules = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}}
+    for name in PAGES:
+        page = visit(site / name.partition("#")[0], color_scheme=scheme).page
+        page.goto((site / name.partition("#")[0]).as_uri() + "#" + name.partition("#")[2])
+        draw_all(page)
+        for details in page.locator("details").all():
+            details.evaluate("element => element.open = true")
+        found = Axe().run(page, options=rules).response["violations"]
+        told = [(one["id"], node["html"][:160], node["failureSummary"]) for one in found for node in one["nodes"]]
+        assert told == [], name
 
 
 def test_no_page_scrolls_sideways(site: Path, visit: Callable[..., Visit]) -> None:
-    for name in ("index.html", "digits/index.html", "digits/hundred.html"):
-        page = visit(site / name).page
+    for name in PAGES:
+        page = visit(site / name.partition("#")[0]).page
+        page.goto((site / name.partition("#")[0]).as_uri() + "#" + name.partition("#")[2])
         for details in page.locator("details").all():
             details.evaluate("element => element.open = true")
         for width in (320, 360, 768, 1280, 2200):
             page.set_viewport_size({"width": width, "height": 800})
             assert page.evaluate("document.documentElement.scrollWidth") <= width, (name, width)
+            for plot in page.locator(".plot svg").all():
+                assert plot.evaluate("svg => svg.getBoundingClientRect().right") <= width + 1, (name, width)
             if width == 360 and name == "digits/index.html":
                 assert page.evaluate("(b => b.scrollWidth > b.clientWidth)(document.querySelector('.box'))")
 
@@ -280,9 +466,24 @@ def test_everything_that_acts_is_reached_from_the_keyboard_and_shows_it(
     assert {"INPUT.", "DIV.box", "SPAN.dt-column-order", "A.name", "A.paper", "SUMMARY."} <= seen
 
 
+def test_a_picture_of_the_board_is_made(visit: Callable[..., Visit], tmp_path: Path) -> None:
+    """Of the records in the checkout; BOARD_PICTURE=leaderboards/board.png puts it where the README shows it."""
+    records = Path(__file__).parents[2] / "leaderboards"
+    suite = SuitePage("digits", "Digits", "", "digits", "Linf", "0.15")
+    render(records / "results", tmp_path / "site", [suite], records / "arrays")
+    page = visit(tmp_path / "site" / "digits" / "index.html", width=1360, device_scale_factor=1.5).page
+    page.set_viewport_size({"width": 1360, "height": 1560})
+    draw_all(page)
+    page.evaluate("document.querySelector('#board-heading').scrollIntoView()")
+    picture = Path(os.environ.get("BOARD_PICTURE") or tmp_path / "board.png")
+    page.screenshot(path=picture)
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert len(names(page)) == len(list((records / "results" / "digits").glob("*.json")))
+
+
 def test_print_shows_the_whole_table(board: Path, visit: Callable[..., Visit]) -> None:
     page = visit(board).page
     page.emulate_media(media="print")
-    assert not page.locator(".tools").is_visible()
+    assert not page.locator(".tools").first.is_visible()
     assert page.evaluate("getComputedStyle(document.querySelector('.box')).overflow") == "visible"
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
