@@ -58,6 +58,7 @@ const prepare = (element) => {
     compare.textContent = names.length ? `Compare ${names.length} chosen` : "Compare";
     compare.hash = new URLSearchParams(names).toString();
   };
+  element.classList.toggle("picking", compare !== null);
   for (const box of compare === null ? [] : picks) {
     box.hidden = false;
     box.addEventListener("change", pick);

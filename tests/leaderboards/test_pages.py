@@ -169,8 +169,9 @@ def test_overlapping_intervals_overlap_on_the_page(record_of: RecordOf, written:
     render(written(*(record_of(name, robust=value) for name, value in robust.items())), site, [DIGITS])
     drawn = {}
     for name, cell in cells(read(site / "digits" / "index.html"), "board", "Robust accuracy, %: Measured").items():
-        rect = cell.one("rect", **{"class": "interval"}).attrs
-        drawn[name] = float(rect["x"]), float(rect["x"]) + float(rect["width"])
+        style = cell.one("span", **{"class": "bar"}).attrs["style"]
+        start, width = (float(re.search(rf"--{end}:([\d.]+)%", style)[1]) for end in "sw")  # type: ignore[index]
+        drawn[name] = start, start + width
         assert 0 <= drawn[name][0] < drawn[name][1] <= 100
     assert drawn["b"][1] > drawn["a"][0] > drawn["c"][1]
 
