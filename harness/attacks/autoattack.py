@@ -52,7 +52,7 @@ class Outcome:
     `stage` (N,) int8: -1 where the natural image is misclassified, k where stage k broke the example, len(stages) where it
     survived. `x_adv` (N, C, H, W): the image that broke it, else the natural one; an example is attacked until it breaks
     and then left alone, so the image after stage k is x_adv where stage <= k and x elsewhere. `done` counts the stages that
-    have been run: until all have, "survived" means "so far".
+    have been run: until all have, "survived" means "so far". `classes` is the number of logits.
     """
 
     stages: tuple[str, ...]
@@ -60,6 +60,7 @@ class Outcome:
     x_adv: Tensor
     warnings: tuple[Warned, ...]
     rejected: tuple[Rejected, ...]
+    classes: int
     done: int
 
     @property
@@ -162,7 +163,7 @@ class Cascade:
             attack = self._attack(model, threat, classes, x.device)
             _check(model, x[: self.batch_size], y[: self.batch_size], attack, stages)
             stage_of = torch.where(logits.argmax(1) == y, len(stages), -1).to(torch.int8)
-            return Outcome(stages, stage_of, x.clone(), tuple(collector.warnings), (), done=0)
+            return Outcome(stages, stage_of, x.clone(), tuple(collector.warnings), (), classes, done=0)
 
     def advance(self, model: nn.Module, x: Tensor, y: Tensor, threat: ThreatModel, before: Outcome) -> Outcome:
         """One stage more, on those that have survived so far.
@@ -174,8 +175,7 @@ class Cascade:
             stage_of, x_adv = before.stage.clone(), before.x_adv.clone()
             rejected: list[Rejected] = []
             collector.stage = stages[k]
-            classes = model(x[:1]).shape[1]
-            perturb = _perturb(self._attack(model, threat, classes, x.device))[stages[k]]
+            perturb = _perturb(self._attack(model, threat, before.classes, x.device))[stages[k]]
             for alive in (stage_of == survived).nonzero().squeeze(1).split(self.batch_size):
                 if len(alive) == 0:
                     continue
@@ -185,7 +185,14 @@ class Cascade:
                 stage_of[alive[broken]] = k
                 x_adv[alive[broken]] = found[broken].to(x_adv.dtype)
             warnings = (*before.warnings, *collector.warnings)
-            return Outcome(stages, stage_of, x_adv, warnings, (*before.rejected, *rejected), done=k + 1)
+            return replace(
+                before,
+                stage=stage_of,
+                x_adv=x_adv,
+                warnings=warnings,
+                rejected=(*before.rejected, *rejected),
+                done=k + 1,
+            )
 
     def _attack(self, model: nn.Module, threat: ThreatModel, classes: int, device: torch.device) -> AutoAttack:
         """pyautoattack's version "standard", with as many target classes as there are."""

@@ -103,8 +103,9 @@ class RobustAccuracy(Measure):
             natural_logits(model, examples)
             outcome = cascade.begin(model, examples.x, examples.y, threat)
         else:
-            classes, side = model(examples.x[:1]).shape[1], min(examples.x.shape[2:])
-            outcome = self._outcome(before, examples, stages_for(classes, threat.norm, side))
+            with torch.no_grad():
+                classes = model(examples.x[:1]).shape[1]
+            outcome = self._outcome(before, examples, classes, threat)
         if not outcome.finished:
             outcome = cascade.advance(model, examples.x, examples.y, threat, outcome)
         result = self._result(outcome)
@@ -117,13 +118,14 @@ class RobustAccuracy(Measure):
         return ShardResult(partial, notes), False
 
     @staticmethod
-    def _outcome(before: ShardResult, examples: Examples, stages: tuple[str, ...]) -> Outcome:
+    def _outcome(before: ShardResult, examples: Examples, classes: int, threat: ThreatModel) -> Outcome:
         """A partial result as the cascade knows it; its warnings are notes already."""
+        stages = stages_for(classes, threat.norm, min(examples.x.shape[2:]))
         numbers = [STAGES.index(stage) for stage in stages]
         back = {**{number: k for k, number in enumerate(numbers)}, len(STAGES): len(stages), -1: -1}
         stage = torch.tensor([back[int(n)] for n in before.arrays["stage"]], dtype=torch.int8, device=examples.x.device)
         x_adv = torch.from_numpy(before.arrays["x_adv"]).to(examples.x)
-        return Outcome(stages, stage, x_adv, (), (), done=int(before.arrays["done"][0]))
+        return Outcome(stages, stage, x_adv, (), (), classes, done=int(before.arrays["done"][0]))
 
     @staticmethod
     def _result(outcome: Outcome) -> ShardResult:
