@@ -58,6 +58,16 @@ def browser() -> Iterator[Browser]:
         launched.close()
 
 
+def until(page: Page, expression: str, value: int) -> None:
+    """Wait until a page's expression has a value. (Playwright's own waiting evaluates text inside the page, which its policy
+    forbids.)"""
+    for _ in range(200):
+        if page.evaluate(expression) == value:
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError(f"expected {value} of {expression}, got {page.evaluate(expression)} after ten seconds")
+
+
 @dataclass
 class Visit:
     """An open page, with all that it said on its console and all that it asked for."""
@@ -307,7 +317,7 @@ def draw_all(page: Page) -> None:
     """Every chart, drawn by Vega: they wait until they come into view."""
     for plot in page.locator(".plot[data-chart]").all():
         plot.scroll_into_view_if_needed()
-    page.wait_for_function("document.querySelectorAll('.plot[data-chart]:not([data-drawn])').length === 0")
+    until(page, "document.querySelectorAll('.plot[data-chart]:not([data-drawn])').length", 0)
 
 
 def test_charts_are_drawn_by_vega_and_say_nothing_to_the_console(site: Path, visit: Callable[..., Visit]) -> None:
@@ -365,13 +375,13 @@ def test_three_chosen_entrants_are_compared(board: Path, visit: Callable[..., Vi
     assert robust["hundred"].startswith("100.0 ")
     assert robust["elsewhere"] == "—"
     assert rows["Robust accuracy: Published"][heads.index("elsewhere") - 1] == "60.00"
-    page.wait_for_function("document.querySelectorAll('.chart:not([hidden]) .plot[data-drawn]').length === 3")
+    until(page, "document.querySelectorAll('.chart:not([hidden]) .plot[data-drawn]').length", 3)
     page.get_by_role("button", name="Remove elsewhere").click()
-    page.wait_for_function("document.querySelectorAll('#compared thead th').length === 3")
+    until(page, "document.querySelectorAll('#compared thead th').length", 3)
     page.get_by_label("Add an entrant").select_option("ten")
-    page.wait_for_function("document.querySelectorAll('#compared thead th').length === 4")
+    until(page, "document.querySelectorAll('#compared thead th').length", 4)
     page.go_back()
-    page.wait_for_function("document.querySelectorAll('#compared thead th').length === 3")
+    until(page, "document.querySelectorAll('#compared thead th').length", 3)
     page.get_by_role("link", name="hundred").click()
     assert page.get_by_role("heading", level=1).inner_text() == "hundred"
     page.get_by_role("link", name="Compare with others").click()
