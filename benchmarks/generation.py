@@ -22,16 +22,16 @@ import torch
 from torch import nn
 
 import zoo
-from harness import datasets
+from harness.data import datasets
+from harness.data.images import ImageSet
 from harness.features.digits import as_bytes
-from harness.images import ImageSet
 from harness.measures import PRESETS, Generation
 from harness.sampling.descent import Descend
 from harness.sampling.fits import Fits
 from harness.sampling.samplers import SGLD
 from harness.sampling.starts import PCAStart
 from harness.sampling.training_images import TrainingImages
-from harness.suites import SUITES
+from harness.suites.suite import SUITES
 
 
 def plain(model: nn.Module, train: ImageSet, preset: Generation, batch: int, device: torch.device) -> torch.Tensor:

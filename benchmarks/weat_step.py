@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from harness.suites import SUITES
+from harness.suites.suite import SUITES
 from harness.training.recipes import Recipe, find_recipe
 from harness.training.step import Step
 from zoo.architectures import build

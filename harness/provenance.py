@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from leaderboards.records import Provenance
+from leaderboards.records.schema import Provenance
 
 LIBRARIES = (
     "torch",
@@ -48,7 +48,8 @@ def commit() -> tuple[str | None, bool | None]:
             "zoo/*.py",
             "zoo/architectures",
             "leaderboards/*.py",
-            "leaderboards/templates",
+            "leaderboards/charts/charts.js",
+            "leaderboards/pages/templates",
             "pyproject.toml",
         )
         return git("rev-parse", "HEAD"), bool(git("-C", str(here.parent), "status", "--porcelain", "--", *code))

@@ -53,16 +53,51 @@ def test_nothing_imports_the_command_line() -> None:
     assert breaches(below, ("harness.cli",)) == []
 
 
-@pytest.mark.parametrize("module", ["energy.py", "threat.py", "images.py", "datasets.py"])
-def test_the_ground_imports_nothing_of_the_harness_but_the_ground(module: str) -> None:
-    ground = ("harness.errors", "harness.images")
-    names = {name for name in imported(ROOT / "harness" / module) if name.startswith("harness")}
-    assert not [name for name in names if not name.startswith(ground)]
+HARNESS = (
+    ("errors", "energy", "threat", "provenance"),
+    ("classifier", "data", "suites"),
+    ("attacks", "sampling", "features"),
+    ("measures", "training"),
+    ("run",),
+    ("check",),
+    ("cli", "__main__"),
+)
+"""The rooms of the harness, from the ground up. A room imports those on its own floor and below, and no two each other."""
+
+LEADERBOARDS = (("records",), ("board",), ("charts",), ("pages",))
 
 
-def test_measures_import_neither_executors_nor_plan_nor_store() -> None:
-    places = sorted((ROOT / "harness" / "measures").glob("*.py"))
-    assert breaches(places, ("harness.executors", "harness.plan", "harness.store", "harness.shard")) == []
+def rooms(package: str) -> dict[str, set[str]]:
+    """Each room of a package with the other rooms that it imports. The package's own face is no room."""
+    found: dict[str, set[str]] = {}
+    for path in files(package):
+        room = path.relative_to(ROOT / package).parts[0].removesuffix(".py")
+        if room != "__init__":
+            parts = (name.split(".") for name in imported(path) if name.startswith(f"{package}."))
+            others = {name[1] for name in parts if (ROOT / package / name[1]).is_dir() or len(name) > 1}
+            known = {other for other in others if list((ROOT / package).glob(f"{other}*"))}
+            found.setdefault(room, set()).update(known - {room})
+    return found
+
+
+@pytest.mark.parametrize(("package", "floors"), [("harness", HARNESS), ("leaderboards", LEADERBOARDS)])
+def test_rooms_import_only_those_below(package: str, floors: tuple[tuple[str, ...], ...]) -> None:
+    floor = {room: number for number, on_it in enumerate(floors) for room in on_it}
+    found = rooms(package)
+    assert set(found) == set(floor), "a room without a floor, or a floor without its room"
+    upwards = [f"{room} imports {o}" for room, others in found.items() for o in others if floor[o] > floor[room]]
+    assert upwards == []
+    mutual = [f"{room} and {o} import each other" for room, others in found.items() for o in others if room in found[o]]
+    assert mutual == []
+
+
+def test_training_never_imports_the_run_nor_the_check() -> None:
+    assert breaches(files("harness/training"), ("harness.run", "harness.check")) == []
+
+
+def test_only_the_command_line_talks_to_a_terminal() -> None:
+    libraries = [path for path in files("harness") + files("zoo") + files("leaderboards") if "cli" not in path.parts]
+    assert breaches(libraries, ("click", "rich")) == []
 
 
 def test_no_test_package_is_named_tests() -> None:

@@ -21,7 +21,7 @@ class Attack(Protocol):
         """Images (N, C, H, W) in [0,1] and labels (N,) to images of the same shape, detached.
 
         All that is random comes from the generator, drawn for all N images: hand a whole shard over, and batch inside
-        the model (harness.memory).
+        the model (harness.classifier.memory).
         """
         ...
 

@@ -18,7 +18,7 @@ import torch
 from pyautoattack import AutoAttack, checks
 from torch import Tensor, nn
 
-from harness.stopwatch import seconds
+from harness.classifier.stopwatch import seconds
 from harness.threat import Norm, ThreatModel
 
 STAGES = ("apgd-ce", "apgd-t", "fab-t", "square")

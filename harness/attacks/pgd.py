@@ -5,8 +5,7 @@ Accuracy under PGD errs high: it is an upper bound on the true robust accuracy, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar, Literal
 
@@ -14,29 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from harness.classifier.frozen import frozen
 from harness.errors import BadInput
 from harness.threat import Norm, ThreatModel
-
-
-@contextmanager
-def frozen(model: nn.Module) -> Iterator[None]:
-    """The model in eval mode with no parameter requiring gradients; everything is put back afterwards.
-
-    BatchNorm's statistics stay as they are during an attack, and no gradient reaches (or accumulates in) a parameter.
-    """
-    modes = [(module, module.training) for module in model.modules()]
-    wanted = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    model.eval()
-    for parameter in wanted:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
-        for parameter in wanted:
-            parameter.requires_grad_(True)
-
 
 Target = Literal["none", "random", "least-likely"]
 

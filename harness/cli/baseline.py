@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
-from harness.baseline import baseline_path, from_record, write_baseline
+from harness.check.baseline import baseline_path, from_record, write_baseline
 from harness.cli import options
 from harness.errors import BadInput
-from harness.suite_files import find_suite
-from leaderboards.records import file_stem, read_record
+from harness.suites.files import find_suite
+from leaderboards.records.files import file_stem, read_record
 
 
 @click.command(name="baseline")

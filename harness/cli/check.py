@@ -12,27 +12,29 @@ from typing import Any
 
 import click
 
-from harness.baseline import Baseline, baseline_path, read_baseline, refuse_other
-from harness.candidate import Candidate
-from harness.check import Check
+from harness.check.baseline import Baseline, baseline_path, read_baseline, refuse_other
+from harness.check.candidate import Candidate
+from harness.check.check import Check
+from harness.check.gates import ALPHA, MARGIN, Gate, Gates, read_gates
+from harness.check.reports import github_annotations, junit, markdown
+from harness.check.statistics import Outcome
+from harness.check.verdict import Verdict
+from harness.classifier.devices import devices
 from harness.cli import options
 from harness.cli.options import stderr
-from harness.cli.selection import Failures, available, chosen_entrants, sources, with_images
+from harness.cli.selection import Failures, available, chosen_entrants
 from harness.errors import BadInput
-from harness.executors.local import devices
-from harness.executors.pool import WorkerLost, workers
-from harness.findings import suite_info
-from harness.gate import Outcome
-from harness.gate_files import ALPHA, MARGIN, Gate, Gates, read_gates
 from harness.measures import MEASURES, PRESETS, Measure
 from harness.measures.sources import Sources
-from harness.plan import Judged, Plan, make_plan
-from harness.reports import github_annotations, junit, markdown
-from harness.store import Store
-from harness.suite_files import find_suite
-from harness.suites import Suite
-from harness.verdict import Verdict
-from leaderboards.records import Value, read_record, write_atomically
+from harness.run.executors.pool import WorkerLost, workers
+from harness.run.findings import suite_info
+from harness.run.inputs import sources, with_images
+from harness.run.plan import Judged, Plan, make_plan
+from harness.run.store import Store
+from harness.suites.files import find_suite
+from harness.suites.suite import Suite
+from leaderboards.records.files import read_record, write_atomically
+from leaderboards.records.schema import Value
 
 STATUS = {Outcome.PASS: 0, Outcome.FAIL: 1, Outcome.UNDECIDED: 3}
 

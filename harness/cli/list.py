@@ -15,8 +15,8 @@ from harness.cli import options
 from harness.cli.tables import wide
 from harness.errors import BadInput
 from harness.measures import MEASURES
-from harness.suite_files import find_suite
-from harness.suites import SUITES
+from harness.suites.files import find_suite
+from harness.suites.suite import SUITES
 from harness.training.recipes import built_in
 from zoo.published import published_result
 

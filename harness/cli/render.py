@@ -8,10 +8,10 @@ from pathlib import Path
 import click
 
 from harness.cli import options
-from harness.suites import SUITES, Suite
-from leaderboards.entry import Published
-from leaderboards.pages import Rendered, SuitePage, render
-from leaderboards.records import file_stem
+from harness.suites.suite import SUITES, Suite
+from leaderboards.board.entry import Published
+from leaderboards.pages.pages import Rendered, SuitePage, render
+from leaderboards.records.files import file_stem
 from zoo.published import published
 
 

@@ -13,26 +13,20 @@ import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 import zoo
-from harness.calibration import estimate
+from harness.classifier.devices import devices
 from harness.cli import options
 from harness.cli.options import stderr
 from harness.cli.render import render_site
-from harness.cli.selection import (
-    Failures,
-    available,
-    chosen_entrants,
-    chosen_measures,
-    refuse_overwriting,
-    sources,
-    with_images,
-)
+from harness.cli.selection import Failures, available, chosen_entrants, chosen_measures
 from harness.cli.tables import show_generation, show_plan, show_results
 from harness.errors import BadInput, one_line
-from harness.executors.local import Done, LocalExecutor, devices
-from harness.findings import write_findings
-from harness.plan import Plan, Task, make_plan
-from harness.store import Store
-from harness.suite_files import find_suite
+from harness.run.estimate import estimate
+from harness.run.executors.local import Done, LocalExecutor
+from harness.run.findings import write_findings
+from harness.run.inputs import refuse_overwriting, sources, with_images
+from harness.run.plan import Plan, Task, make_plan
+from harness.run.store import Store
+from harness.suites.files import find_suite
 
 
 def estimated(plan: Plan, todo: Sequence[Task], workers: Sequence[torch.device], failures: Failures) -> float:

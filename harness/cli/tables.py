@@ -8,10 +8,10 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from harness.plan import Plan, Task
-from leaderboards.generation import SCORES, scale_of, score_rows
-from leaderboards.labels import SETS
-from leaderboards.records import Record, Value
+from harness.run.plan import Plan, Task
+from leaderboards.board.generation import SCORES, scale_of, score_rows
+from leaderboards.board.labels import SETS
+from leaderboards.records.schema import Record, Value
 
 
 def wide(table: Table) -> None:

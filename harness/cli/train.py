@@ -16,22 +16,22 @@ import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 import zoo
-from harness import datasets
+from harness.classifier.devices import devices
 from harness.cli import options
 from harness.cli.options import stderr
+from harness.data import datasets
+from harness.data.images import ImageSet
 from harness.errors import BadInput
-from harness.executors.local import devices
-from harness.images import ImageSet
 from harness.provenance import commit, versions
-from harness.suite_files import find_suite
-from harness.suites import Suite
+from harness.suites.files import find_suite
+from harness.suites.suite import Suite
 from harness.training.distributed import World, processes
 from harness.training.dynamics import Epoch, phases_of, robust_overfitting
 from harness.training.objectives import OBJECTIVES
 from harness.training.phases import Phases
 from harness.training.recipes import PLANS, Recipe, find_recipe, parsed
 from harness.training.trainer import Interrupted, Trained, train
-from leaderboards.records import file_stem, write_atomically
+from leaderboards.records.files import file_stem, write_atomically
 from zoo.architectures import ARCHITECTURES, builder
 from zoo.cards import require_name
 from zoo.checkpoints import SHIPPED, save_entrant

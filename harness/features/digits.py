@@ -16,11 +16,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from harness.datasets import digits
-from harness.images import ImageSet
+from harness.data.datasets import digits
+from harness.data.images import ImageSet
 from harness.provenance import versions
-from leaderboards.records import write_atomically
+from leaderboards.records.files import write_atomically
 from zoo.entrant import sha256_of_file
+
+DIGITS_WEIGHTS = Path(__file__).with_name("digits.safetensors")
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 from torch_fidelity.feature_extractor_base import FeatureExtractorBase
 
-from harness.features.digits import DigitsFeatures
-from harness.features.extractor import DIGITS_WEIGHTS
+from harness.features.digits import DIGITS_WEIGHTS, DigitsFeatures
 
 
 class DigitsExtractor(FeatureExtractorBase):

@@ -16,13 +16,13 @@ import torch
 from torch import Tensor, nn
 
 from harness.errors import BadInput, one_line
+from harness.features.digits import DIGITS_WEIGHTS
 from zoo.entrant import sha256_of_file
 
 INCEPTION = "inception-v3-compat"
 """torch-fidelity's name of the Inception of the TensorFlow code, by which published IS, FID and KID are made."""
 INCEPTION_FILE = "weights-inception-2015-12-05-6726825d.pth"
 DIGITS = "digits-features"
-DIGITS_WEIGHTS = Path(__file__).with_name("digits.safetensors")
 BATCH = 64
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from leaderboards.records import Value
+from leaderboards.records.schema import Value
 
 NAMES = ("fid", "kid", "kid.sd", "inception_score", "inception_score.sd", "precision", "recall")
 

@@ -10,10 +10,11 @@ from typing import Any, ClassVar
 import numpy as np
 from torch import nn
 
-from harness.images import Examples
-from harness.intervals import proportion
-from harness.measures.measure import Cost, Measure, Note, ShardResult, Summary, flags_of, natural_logits
-from harness.stopwatch import seconds
+from harness.classifier.logits import natural_logits
+from harness.classifier.stopwatch import seconds
+from harness.data.images import Examples
+from harness.measures.intervals import proportion
+from harness.measures.measure import Cost, Measure, Note, ShardResult, Summary, flags_of
 from harness.threat import ThreatModel
 
 

@@ -16,29 +16,20 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from harness import landscape
 from harness.attacks.attack import Attack
 from harness.attacks.named import ATTACKS, MAIN, prefix
-from harness.distributions import DELTA_EDGES, ENERGY_EDGES, Bins, distribution
+from harness.classifier.logits import natural_logits
+from harness.classifier.memory import fitted
+from harness.classifier.stopwatch import seconds
+from harness.data.images import Examples
 from harness.energy import joint_energy, kl_in_energies, marginal_energy
-from harness.images import Examples
-from harness.intervals import proportion, standard_deviation
-from harness.measures.measure import (
-    Cost,
-    Measure,
-    Note,
-    ShardResult,
-    Summary,
-    batch_notes,
-    flags_of,
-    generator_of,
-    natural_logits,
-)
+from harness.measures import landscape
+from harness.measures.distributions import DELTA_EDGES, ENERGY_EDGES, Bins, distribution
+from harness.measures.intervals import proportion, standard_deviation
+from harness.measures.measure import Cost, Measure, Note, ShardResult, Summary, batch_notes, flags_of, generator_of
 from harness.measures.zero_gradients import hides, reason, warning
-from harness.memory import fitted
-from harness.stopwatch import seconds
 from harness.threat import ThreatModel
-from leaderboards.records import Distribution, Value
+from leaderboards.records.schema import Distribution, Value
 
 
 @dataclass(frozen=True)

@@ -19,12 +19,13 @@ import torch
 from safetensors.numpy import save as save_arrays
 from torch import Tensor, nn
 
+from harness.classifier.stopwatch import seconds
+from harness.data.images import Examples, ImageSet
 from harness.errors import BadInput
 from harness.features.digits import as_bytes
 from harness.features.extractor import Extractor, extractor_for
 from harness.features.scores import NAMES, Features, Scores, nearest
-from harness.images import Examples, ImageSet
-from harness.intervals import mean
+from harness.measures.intervals import mean
 from harness.measures.measure import Cost, Measure, Note, ShardResult, Summary, flags_of
 from harness.measures.sources import Sources
 from harness.sampling.descent import Descend, marks_of
@@ -34,9 +35,9 @@ from harness.sampling.objectives import JointEnergy, Objective, reference
 from harness.sampling.samplers import SGLD, Sampler
 from harness.sampling.starts import PCAStart, Start
 from harness.sampling.training_images import TrainingImages
-from harness.stopwatch import seconds
 from harness.threat import ThreatModel
-from leaderboards.records import Value, write_atomically
+from leaderboards.records.files import write_atomically
+from leaderboards.records.schema import Value
 
 HELD_OUT_DISTANCES = 2_000
 """Held-out images whose nearest training images are looked for: on CIFAR-10 a minute on a CPU, once."""

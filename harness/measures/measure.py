@@ -18,14 +18,13 @@ from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from harness.errors import BadInput
-from harness.images import Examples, ImageSet
+from harness.classifier.memory import Fitted
+from harness.data.images import Examples, ImageSet
 from harness.measures.sources import Sources
-from harness.memory import Fitted
 from harness.threat import ThreatModel
-from leaderboards.records import Distribution, Flag, Value
+from leaderboards.records.schema import Distribution, Flag, Value
 
 
 @dataclass(frozen=True)
@@ -112,52 +111,6 @@ class Measure(Protocol):
     def summarise(self, arrays: Mapping[str, np.ndarray], notes: Sequence[Note]) -> Summary:
         """Arrays of all shards, joined in order, to values with intervals, and flags."""
         ...
-
-
-class Precise(nn.Module):
-    """A classifier as the measures see it: float32 images in, float32 logits out that nobody else holds.
-
-    precision "bf16" runs the network under bfloat16 autocast. The logits are a fresh tensor: attacks overwrite them.
-    """
-
-    def __init__(self, model: nn.Module, precision: str) -> None:
-        super().__init__()
-        self.model = model
-        self.precision = precision
-
-    def forward(self, x: Tensor) -> Tensor:
-        with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16"):
-            version = x._version
-            logits = self.model(x)
-        if not isinstance(logits, Tensor):
-            raise BadInput(f"expected logits from the entrant, got a {type(logits).__name__}; return the logits alone")
-        if x._version != version:
-            raise BadInput(
-                "expected the entrant to leave its images as they are, got images changed in place;"
-                " normalise a copy (x = (x - mean) / std)"
-            )
-        return logits.to(torch.float32, copy=True)
-
-
-def natural_logits(model: nn.Module, examples: Examples, classes: int | None = None) -> Tensor:
-    """Logits of the examples (N, K). Raises BadInput where they are not finite, or not one row an example."""
-    with torch.no_grad():
-        logits = model(examples.x)
-    if logits.dim() != 2 or len(logits) != len(examples):
-        raise BadInput(
-            f"expected logits of shape ({len(examples)}, classes), got {tuple(logits.shape)}; mend the entrant's forward"
-        )
-    if classes is not None and logits.shape[1] != classes:
-        raise BadInput(
-            f"expected {classes} logits an image, got {logits.shape[1]}; choose a classifier of this data set"
-        )
-    bad = int((~logits.isfinite().all(1)).sum())
-    if bad:
-        raise BadInput(
-            f"expected finite logits, got NaN or infinity for {bad} of {len(examples)} natural images;"
-            " mend the entrant's weights or its forward"
-        )
-    return logits
 
 
 def flags_of(notes: Sequence[Note]) -> tuple[Flag, ...]:

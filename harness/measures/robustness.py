@@ -16,9 +16,10 @@ import torch
 from torch import nn
 
 from harness.attacks.autoattack import STAGES, TARGETS, Cascade, Outcome, Warned, stages_for
-from harness.images import Examples
-from harness.intervals import proportion
-from harness.measures.measure import Cost, Measure, Note, ShardResult, Summary, flags_of, natural_logits
+from harness.classifier.logits import natural_logits
+from harness.data.images import Examples
+from harness.measures.intervals import proportion
+from harness.measures.measure import Cost, Measure, Note, ShardResult, Summary, flags_of
 from harness.threat import ThreatModel
 
 SQUARE_GAIN = 0.002

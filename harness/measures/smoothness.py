@@ -1,4 +1,4 @@
-"""Smoothness of the energy landscape around the examples: eleven figures, each with its formula in harness.landscape.
+"""Smoothness of the energy landscape around the examples: eleven figures, each with its formula in harness.measures.landscape.
 
 Maxima over the ball err low, and an entrant that hides its gradients looks smoother than it is: points without a gradient
 are left out of the figures that need it, and an entrant with many of them gets no figure but a flag.
@@ -14,27 +14,18 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from torch import Tensor, nn
 
-from harness import landscape
 from harness.attacks.pgd import PGD
-from harness.distributions import distribution
-from harness.images import Examples
-from harness.intervals import standard_deviation
-from harness.measures.measure import (
-    Cost,
-    Measure,
-    Note,
-    ShardResult,
-    Summary,
-    batch_notes,
-    flags_of,
-    generator_of,
-    natural_logits,
-)
+from harness.classifier.logits import natural_logits
+from harness.classifier.memory import fitted
+from harness.classifier.stopwatch import seconds
+from harness.data.images import Examples
+from harness.measures import landscape
+from harness.measures.distributions import distribution
+from harness.measures.intervals import standard_deviation
+from harness.measures.measure import Cost, Measure, Note, ShardResult, Summary, batch_notes, flags_of, generator_of
 from harness.measures.zero_gradients import hides, reason, warning
-from harness.memory import fitted
-from harness.stopwatch import seconds
 from harness.threat import ThreatModel
-from leaderboards.records import Distribution, Value
+from leaderboards.records.schema import Distribution, Value
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.images import ImageSet
+from harness.data.images import ImageSet
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from leaderboards.records import Flag
+from leaderboards.records.schema import Flag
 
 HIDDEN = 0.05
 """Share of the examples without a gradient above which an entrant gets no number that needs it."""

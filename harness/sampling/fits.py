@@ -18,7 +18,7 @@ import safetensors.torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from leaderboards.records import write_atomically
+from leaderboards.records.files import write_atomically
 
 Tensors = dict[str, Tensor]
 

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from leaderboards.records import write_atomically
+from leaderboards.records.files import write_atomically
 
 CLASSES = 10
 """Classes that get a picture, at most: a page inlines them."""

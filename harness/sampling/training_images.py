@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from harness.data.images import ImageSet
 from harness.errors import BadInput
-from harness.images import ImageSet
 from harness.sampling.class_pca import ClassPCA, fit_class_pca
 from harness.sampling.fits import Fits
 

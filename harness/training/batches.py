@@ -11,8 +11,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from harness.data.images import ImageSet
 from harness.errors import BadInput
-from harness.images import ImageSet
 from harness.training.recipes import Recipe
 
 

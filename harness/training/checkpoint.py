@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from harness.errors import BadInput, one_line
-from leaderboards.records import write_atomically
+from leaderboards.records.files import write_atomically
 
 
 def save(path: Path, state: Mapping[str, Any]) -> None:

@@ -17,14 +17,14 @@ import torch
 from torch import nn
 
 from harness.attacks.pgd import PGD
+from harness.data.images import Examples, ImageSet
 from harness.energy import delta_energies, joint_energy, marginal_energy
 from harness.errors import BadInput
-from harness.images import Examples, ImageSet
 from harness.threat import ThreatModel
 from harness.training.objectives import OBJECTIVES, energy_weights
 from harness.training.phases import Phases, find_phases
 from harness.training.recipes import Recipe
-from leaderboards.records import write_atomically
+from leaderboards.records.files import write_atomically
 
 PROBED = 500
 """Training images on which the dynamics are followed, at most, and no more than are held out; of those all are."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_type_hints
 
 from harness.errors import BadInput, one_line
-from harness.suites import Suite
+from harness.suites.suite import Suite
 from harness.training.objectives import OBJECTIVES, Weighting
 from zoo.entrant import did_you_mean
 

@@ -8,11 +8,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from harness.measures.measure import Precise
+from harness.classifier.folding import folded
+from harness.classifier.precision import Precise
 from harness.threat import ThreatModel
 from harness.training.distributed import World
 from harness.training.dynamics import training_attack
-from harness.training.folding import folded
 from harness.training.objectives import OBJECTIVES, Setting, reweighted
 from harness.training.perturbation import weights_perturbed
 from harness.training.recipes import Recipe

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, MultiStepLR, OneCycleLR
 from torch.optim.swa_utils import AveragedModel
 
+from harness.classifier.determinism import deterministic
+from harness.classifier.precision import Precise
+from harness.data.images import ImageSet
 from harness.errors import BadInput, one_line
-from harness.images import ImageSet
-from harness.measures.measure import Precise
-from harness.shard import deterministic
-from harness.suites import Suite
+from harness.suites.suite import Suite
 from harness.training.batches import Batches, held_out
 from harness.training.checkpoint import load, save
 from harness.training.distributed import World

@@ -11,9 +11,10 @@ from pyautoattack import AutoAttack
 from torch import nn
 
 from harness.attacks.autoattack import STAGES, Cascade, stages_for
-from harness.attacks.pgd import PGD, frozen
-from harness.datasets import digits
-from harness.images import Examples
+from harness.attacks.pgd import PGD
+from harness.classifier.frozen import frozen
+from harness.data.datasets import digits
+from harness.data.images import Examples
 from harness.measures import RobustAccuracy
 from harness.threat import ThreatModel
 from zoo.architectures import build

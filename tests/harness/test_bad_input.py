@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness.suites import SUITES
-from leaderboards.records import read_record
+from harness.suites.suite import SUITES
+from leaderboards.records.files import read_record
 from zoo.architectures import build
 
 RUN = ("run", "--suite", "digits", "--entrants", "standard", "--measures", "standard", "--limit", "20")

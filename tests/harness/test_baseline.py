@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.baseline import Baseline, baseline_path, from_record, read_baseline, refuse_other, write_baseline
+from harness.check.baseline import Baseline, baseline_path, from_record, read_baseline, refuse_other, write_baseline
+from harness.check.gates import read_gates
 from harness.errors import BadInput
-from harness.gate_files import read_gates
 from harness.measures import MEASURES, RobustAccuracy
-from leaderboards.arrays import read_arrays, write_arrays
-from leaderboards.records import EntrantInfo, Measurement, Provenance, Record, SuiteInfo, Value
+from leaderboards.records.arrays import read_arrays, write_arrays
+from leaderboards.records.schema import EntrantInfo, Measurement, Provenance, Record, SuiteInfo, Value
 
 SUITE = SuiteInfo(
     name="digits", version=1, dataset="digits", split="test", fingerprint="abc", examples=4, norm="Linf", eps=0.15

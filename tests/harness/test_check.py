@@ -15,16 +15,16 @@ import yaml
 from junitparser import JUnitXml
 
 from harness.attacks.named import ATTACKS, MAIN
-from harness.baseline import from_record, write_baseline
-from harness.candidate import PGDOn
-from harness.datasets import digits
-from harness.executors.pool import Place
+from harness.check.baseline import from_record, write_baseline
+from harness.check.candidate import PGDOn
+from harness.classifier.precision import Precise
+from harness.data.datasets import digits
 from harness.measures import Energies
-from harness.measures.measure import Precise
-from harness.plan import Judged, shards
-from harness.store import Store
-from harness.suites import SUITES
-from leaderboards.records import read_record
+from harness.run.executors.pool import Place
+from harness.run.plan import Judged, shards
+from harness.run.store import Store
+from harness.suites.suite import SUITES
+from leaderboards.records.files import read_record
 from zoo.checkpoints import own_entrants
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.baseline import Baseline, Description, Measured
-from harness.check import Check
-from harness.gate import Outcome, interval, significance
-from harness.gate_files import Gate, Gates
+from harness.check.baseline import Baseline, Description, Measured
+from harness.check.check import Check
+from harness.check.gates import Gate, Gates
+from harness.check.sequential import FlagGate, shares, sizes
+from harness.check.statistics import Outcome, interval, significance
 from harness.measures import Summary
-from harness.sequential import FlagGate, shares, sizes
-from leaderboards.records import SuiteInfo
+from leaderboards.records.schema import SuiteInfo
 
 PAIRS, N, ALPHA = 2000, 1000, 0.05
 ROBUST = Gates((Gate("robust", 0.01, measure="robust"),), ALPHA)

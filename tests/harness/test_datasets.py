@@ -13,10 +13,10 @@ import torch
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from harness import datasets
+from harness.data import datasets
+from harness.data.images import ImageSet
 from harness.errors import BadInput
-from harness.images import ImageSet
-from harness.suites import SUITES
+from harness.suites.suite import SUITES
 
 CIFAR10 = (3, 32, 32)
 

@@ -14,12 +14,12 @@ from torch import nn
 from harness.attacks.attack import Attack
 from harness.attacks.named import ATTACKS, MAIN, prefix
 from harness.attacks.pgd import PGD
-from harness.datasets import digits
-from harness.distributions import DELTA_EDGES, ENERGY_EDGES, Bins, distribution
-from harness.images import Examples
+from harness.data.datasets import digits
+from harness.data.images import Examples
 from harness.measures import Energies, ShardResult, Summary
+from harness.measures.distributions import DELTA_EDGES, ENERGY_EDGES, Bins, distribution
 from harness.measures.energies import accuracy_value, correct_array
-from harness.suites import SUITES
+from harness.suites.suite import SUITES
 from harness.threat import ThreatModel
 from zoo.checkpoints import own_entrants
 

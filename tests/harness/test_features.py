@@ -11,11 +11,10 @@ import pytest
 import torch
 from torch.utils.data import Dataset
 
-from harness.datasets import digits
+from harness.data.datasets import digits
 from harness.errors import BadInput
-from harness.features.digits import DigitsFeatures, Recipe, accuracy, as_bytes, train
+from harness.features.digits import DIGITS_WEIGHTS, DigitsFeatures, Recipe, accuracy, as_bytes, train
 from harness.features.extractor import (
-    DIGITS_WEIGHTS,
     INCEPTION,
     INCEPTION_FILE,
     Extractor,

@@ -9,15 +9,16 @@ import numpy as np
 import pytest
 import torch
 
-from harness.datasets import digits
-from harness.findings import settings_apart, write_findings
+from harness.data.datasets import digits
 from harness.measures import Energies, Measure, StandardAccuracy
-from harness.plan import Judged, Plan, make_plan
 from harness.provenance import provenance
-from harness.store import Shard, Store
-from harness.suites import SUITES
-from leaderboards.arrays import read_arrays
-from leaderboards.records import Record, read_record
+from harness.run.findings import settings_apart, write_findings
+from harness.run.plan import Judged, Plan, make_plan
+from harness.run.store import Shard, Store
+from harness.suites.suite import SUITES
+from leaderboards.records.arrays import read_arrays
+from leaderboards.records.files import read_record
+from leaderboards.records.schema import Record
 from zoo.checkpoints import own_entrants
 from zoo.entrant import Weights
 

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 
-from harness.gate import (
+from harness.check.statistics import (
     Outcome,
     examples_needed,
     holm,
@@ -19,7 +19,7 @@ from harness.gate import (
     unpaired_change,
     upper_bound,
 )
-from leaderboards.records import Value
+from leaderboards.records.schema import Value
 
 
 @pytest.mark.parametrize(("lost", "gained"), [(0, 0), (5, 0), (0, 5), (12, 3), (30, 30), (1, 9)])

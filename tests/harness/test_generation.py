@@ -16,17 +16,17 @@ from safetensors.numpy import load_file
 from torch import nn
 
 from harness.cli.selection import chosen_measures
-from harness.datasets import digits
+from harness.data.datasets import digits
 from harness.errors import BadInput
 from harness.features.digits import as_bytes
 from harness.measures import PRESETS, Generation, StandardAccuracy
 from harness.measures.sources import Sources
-from harness.plan import Judged, make_plan
+from harness.run.plan import Judged, make_plan
 from harness.sampling.objectives import EnergyDistance
 from harness.sampling.samplers import SGLD
-from harness.suites import SUITES
-from leaderboards.arrays import read_arrays
-from leaderboards.records import read_record
+from harness.suites.suite import SUITES
+from leaderboards.records.arrays import read_arrays
+from leaderboards.records.files import read_record
 from zoo.checkpoints import own_entrants
 from zoo.entrant import Weights
 

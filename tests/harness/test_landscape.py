@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from harness import landscape
-from harness.landscape import Ascent
+from harness.measures import landscape
+from harness.measures.landscape import Ascent
 from harness.threat import ThreatModel
 
 EPS = 0.05

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from harness import memory
-from harness.images import Examples
+from harness.classifier import memory
+from harness.classifier.memory import Fitted, bytes_of_one, fitted, fitting_size
+from harness.data.images import Examples
 from harness.measures import Energies, Smoothness
-from harness.memory import Fitted, bytes_of_one, fitted, fitting_size
 from harness.threat import ThreatModel
 
 

@@ -12,7 +12,7 @@ from harness.attacks.attack import Attack
 from harness.attacks.individual import APGD, Square, TargetedAPGD, TargetedFAB
 from harness.attacks.named import ATTACKS, MAIN
 from harness.attacks.pgd import PGD, least_likely, margin, random_target
-from harness.datasets import digits
+from harness.data.datasets import digits
 from harness.errors import BadInput
 from harness.threat import ThreatModel
 from zoo.architectures import build

@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from harness import datasets
 from harness.attacks.individual import APGD, Square, TargetedAPGD, TargetedFAB
 from harness.attacks.named import MAIN, prefix
 from harness.attacks.pgd import PGD
-from harness.images import ImageSet
+from harness.classifier.precision import Precise
+from harness.data import datasets
+from harness.data.images import ImageSet
 from harness.measures import Energies, Smoothness
 from harness.measures.energies import accuracy_value
-from harness.measures.measure import Precise
-from harness.suites import SUITES
+from harness.suites.suite import SUITES
 from zoo.pyautoattack import resnet18
 
 DATA = Path(os.environ.get("HARNESS_DATA_DIR", Path(__file__).resolve().parents[2] / "data"))

@@ -12,8 +12,8 @@ import pytest
 from click.testing import CliRunner
 
 from harness.cli.render import command
-from harness.findings import training_log
-from leaderboards.arrays import read_arrays
+from harness.run.findings import training_log
+from leaderboards.records.arrays import read_arrays
 from zoo.cards import read_card
 from zoo.entrant import Card
 from zoo.published import published

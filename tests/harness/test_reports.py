@@ -8,9 +8,9 @@ from pathlib import Path
 
 from junitparser import Error, Failure, JUnitXml, Skipped
 
-from harness.gate import Outcome
-from harness.reports import github_annotations, junit, markdown
-from harness.verdict import GateResult, LostExample, Verdict
+from harness.check.reports import github_annotations, junit, markdown
+from harness.check.statistics import Outcome
+from harness.check.verdict import GateResult, LostExample, Verdict
 
 FAILED = GateResult(
     "robust", "robust accuracy", Outcome.FAIL, 0.01, "points", 0.12, 0.08, 0.16, 0.95, 1e-6, 3e-6, 0.7, 0.58, 200, 1000,

@@ -13,13 +13,14 @@ import pytest
 import torch
 from pyautoattack import AutoAttack
 
-from harness.datasets import digits
+from harness.classifier.precision import Precise
+from harness.data.datasets import digits
 from harness.measures import MEASURES
-from harness.measures.measure import Precise
-from harness.store import Store
-from harness.suites import SUITES
-from leaderboards.arrays import read_arrays
-from leaderboards.records import Record, read_record, record_files
+from harness.run.store import Store
+from harness.suites.suite import SUITES
+from leaderboards.records.arrays import read_arrays
+from leaderboards.records.files import read_record, record_files
+from leaderboards.records.schema import Record
 from zoo.checkpoints import own_entrants
 
 SHIPPED = ("standard", "sat", "trades", "mart", "mail-trades", "weat-nat", "weat-adv")

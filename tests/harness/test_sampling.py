@@ -11,10 +11,10 @@ import torch
 from sklearn.decomposition import PCA
 from torch import nn
 
-from harness.datasets import digits
+from harness.data.datasets import digits
+from harness.data.images import ImageSet
 from harness.energy import joint_energy, marginal_energy
 from harness.errors import BadInput
-from harness.images import ImageSet
 from harness.sampling.class_pca import fit_class_pca
 from harness.sampling.descent import Descend, marks_of
 from harness.sampling.fits import Fits
@@ -40,7 +40,7 @@ from harness.sampling.starts import (
     UniformStart,
 )
 from harness.sampling.training_images import TrainingImages
-from harness.suites import SUITES
+from harness.suites.suite import SUITES
 from zoo.checkpoints import own_entrants
 
 TRAIN = TrainingImages(digits("train"))

@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch import nn
 
-from harness.datasets import digits
-from harness.images import Examples
+from harness.data.datasets import digits
+from harness.data.images import Examples
 from harness.measures import Smoothness, Summary
 from harness.measures.smoothness import FIGURES
-from harness.suites import SUITES
+from harness.suites.suite import SUITES
 from harness.threat import ThreatModel
-from leaderboards.labels import SMOOTHNESS, label
+from leaderboards.board.labels import SMOOTHNESS, label
 from zoo.checkpoints import own_entrants
 
 THREAT = ThreatModel("Linf", 0.1)

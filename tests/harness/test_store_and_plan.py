@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from harness.datasets import digits
+from harness.data.datasets import digits
 from harness.measures import MEASURES, Energies, Note, RobustAccuracy, StandardAccuracy
 from harness.measures.sources import Sources
-from harness.plan import Judged, Plan, make_plan, shards
 from harness.provenance import provenance
-from harness.store import Shard, Store, content_key
-from harness.suites import SUITES
+from harness.run.plan import Judged, Plan, make_plan, shards
+from harness.run.store import Shard, Store, content_key
+from harness.suites.suite import SUITES
 from zoo.checkpoints import own_entrants
 from zoo.entrant import Weights
 

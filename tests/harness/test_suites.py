@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from harness.errors import BadInput
-from harness.suite_files import find_suite
-from harness.suites import SUITES, parse_eps
+from harness.suites.files import find_suite
+from harness.suites.suite import SUITES, parse_eps
 
 
 def write(tmp_path: Path, text: str) -> Path:

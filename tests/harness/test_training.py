@@ -13,10 +13,10 @@ import torch
 from safetensors.torch import load_file
 
 from harness.attacks.pgd import PGD
-from harness.datasets import digits
+from harness.data.datasets import digits
+from harness.data.images import ImageSet
 from harness.errors import BadInput
-from harness.images import ImageSet
-from harness.suites import SUITES
+from harness.suites.suite import SUITES
 from harness.training.batches import augmented
 from harness.training.checkpoint import load, save
 from harness.training.dynamics import Epoch

@@ -12,8 +12,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from harness.datasets import digits
-from harness.suites import SUITES
+from harness.data.datasets import digits
+from harness.suites.suite import SUITES
 from harness.training.distributed import World
 from harness.training.recipes import Recipe, find_recipe
 from harness.training.step import Step

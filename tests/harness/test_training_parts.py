@@ -11,13 +11,13 @@ import torch
 from torch import nn
 
 from harness.attacks.pgd import PGD
-from harness.datasets import digits, npz_file
+from harness.classifier.folding import folded
+from harness.data.datasets import digits, npz_file
+from harness.data.images import ImageSet
 from harness.errors import BadInput
-from harness.images import ImageSet
-from harness.suites import SUITES
+from harness.suites.suite import SUITES
 from harness.training.batches import Batches, held_out
 from harness.training.dynamics import phases_of, probe, probed, robust_overfitting, write_dynamics
-from harness.training.folding import folded
 from harness.training.perturbation import weights_perturbed
 from harness.training.recipes import Recipe, built_in, find_recipe
 from harness.training.removal import kept

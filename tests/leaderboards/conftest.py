@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from leaderboards.arrays import write_arrays
-from leaderboards.records import (
+from leaderboards.records.arrays import write_arrays
+from leaderboards.records.files import write_record
+from leaderboards.records.schema import (
     Distribution,
     EntrantInfo,
     Flag,
@@ -21,7 +22,6 @@ from leaderboards.records import (
     Record,
     SuiteInfo,
     Value,
-    write_record,
 )
 
 PROVENANCE = Provenance(

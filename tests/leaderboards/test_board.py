@@ -10,11 +10,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from leaderboards import formats
-from leaderboards.board import Basis, Board, Published, make_board
-from leaderboards.cells import Scale, make_grid
-from leaderboards.columns import COLUMNS, PARTIAL_COLUMNS, STAGE_COLUMNS
-from leaderboards.records import Flag, Record, Value
+from leaderboards.board import formats
+from leaderboards.board.board import Basis, Board, Published, make_board
+from leaderboards.board.cells import Scale, make_grid
+from leaderboards.board.columns import COLUMNS, PARTIAL_COLUMNS, STAGE_COLUMNS
+from leaderboards.records.schema import Flag, Record, Value
 
 RecordOf = Callable[..., Record]
 FROM_ROBUSTBENCH = {"source": "robustbench"}

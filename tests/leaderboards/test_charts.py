@@ -12,15 +12,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from leaderboards.arrays import write_arrays
-from leaderboards.board import Published, make_board
-from leaderboards.board_charts import MOST_LINES, board_charts
-from leaderboards.dynamics import Dynamics, Phase, columns, dynamics_of
-from leaderboards.entrant_charts import entrant_charts
-from leaderboards.pages import SuitePage, render
-from leaderboards.records import Measurement, Record, Value, write_record
-from leaderboards.ridges import ridges
-from leaderboards.vega import Chart, apart, as_json_block, chart_script, drawn, plain
+from leaderboards.board.board import Published, make_board
+from leaderboards.charts.board_charts import MOST_LINES, board_charts
+from leaderboards.charts.entrant_charts import entrant_charts
+from leaderboards.charts.ridges import ridges
+from leaderboards.charts.vega import Chart, apart, as_json_block, chart_script, drawn, plain
+from leaderboards.pages.pages import SuitePage, render
+from leaderboards.records.arrays import write_arrays
+from leaderboards.records.dynamics import Dynamics, Phase, columns, dynamics_of
+from leaderboards.records.files import write_record
+from leaderboards.records.schema import Measurement, Record, Value
 
 RecordOf = Callable[..., Record]
 DIGITS = SuitePage("digits", "Digits", "", "digits", "Linf", "0.1")

@@ -10,11 +10,11 @@ from collections.abc import Callable
 
 import pytest
 
-from leaderboards.board import Published, make_board
-from leaderboards.downloads import as_bibtex, as_csv, as_json, bibtex
-from leaderboards.entry import Entry
-from leaderboards.filters import choices, family, groups_of
-from leaderboards.records import Flag, Record
+from leaderboards.board.board import Published, make_board
+from leaderboards.board.downloads import as_bibtex, as_csv, as_json, bibtex
+from leaderboards.board.entry import Entry
+from leaderboards.board.filters import choices, family, groups_of
+from leaderboards.records.schema import Flag, Record
 
 RecordOf = Callable[..., Record]
 PAPER = Published(

@@ -10,14 +10,14 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from leaderboards.board import make_board
-from leaderboards.columns import COLUMNS
-from leaderboards.details import commands
-from leaderboards.entry import Entry
-from leaderboards.gallery import LARGEST, gallery, samples_folder
-from leaderboards.generation import generation_columns, score_rows, with_generation
-from leaderboards.pages import SuitePage, render
-from leaderboards.records import Arrays, Measurement, Record, Value
+from leaderboards.board.board import make_board
+from leaderboards.board.columns import COLUMNS
+from leaderboards.board.entry import Entry
+from leaderboards.board.generation import generation_columns, score_rows, with_generation
+from leaderboards.pages.details import commands
+from leaderboards.pages.gallery import LARGEST, gallery, samples_folder
+from leaderboards.pages.pages import SuitePage, render
+from leaderboards.records.schema import Arrays, Measurement, Record, Value
 
 RecordOf = Callable[..., Record]
 DIGITS = {"name": "digits-features", "sha256": "d" * 64}
@@ -130,7 +130,7 @@ def test_a_page_shows_the_pictures_of_its_own_measurement_and_no_others(record_o
     assert (found.title, found.width, found.height) == ("<b>cat</b>", 4, 4)
     assert gallery(None, record, "generation") == gallery(tmp_path, record_of(), "generation") == ()
 
-    from leaderboards.records import write_record
+    from leaderboards.records.files import write_record
 
     write_record(tmp_path / "results", record)
     suite = SuitePage("digits", "Digits", "", "digits", "Linf", "0.1")

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from leaderboards.board import Published, make_board
-from leaderboards.by_energy import by_energy
-from leaderboards.correlations import Correlation, correlations
-from leaderboards.labels import ATTACKS, SMOOTHNESS, label
-from leaderboards.pages import SuitePage, render
-from leaderboards.records import Record
+from leaderboards.board.board import Published, make_board
+from leaderboards.board.by_energy import by_energy
+from leaderboards.board.correlations import Correlation, correlations
+from leaderboards.board.labels import ATTACKS, SMOOTHNESS, label
+from leaderboards.pages.pages import SuitePage, render
+from leaderboards.records.schema import Record
 
 RecordOf = Callable[..., Record]
 Written = Callable[..., Path]

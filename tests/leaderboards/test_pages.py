@@ -17,12 +17,14 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from leaderboards import bundle
-from leaderboards.board import Published
-from leaderboards.details import commands
-from leaderboards.pages import Rendered, SuitePage, render
-from leaderboards.records import Flag, Record, record_path
-from leaderboards.site import MARK
+from leaderboards.board.board import Published
+from leaderboards.charts.scripts import inline
+from leaderboards.pages import bundle
+from leaderboards.pages.details import commands
+from leaderboards.pages.pages import Rendered, SuitePage, render
+from leaderboards.pages.site import MARK
+from leaderboards.records.files import record_path
+from leaderboards.records.schema import Flag, Record
 
 RecordOf = Callable[..., Record]
 Written = Callable[..., Path]
@@ -386,7 +388,7 @@ def test_datatables_lies_in_the_installed_bundle() -> None:
 
 
 def test_a_script_cannot_end_its_element() -> None:
-    assert bundle.inline("a = '</script><!-- ';") == "a = '\\x3C/script>\\x3C!-- ';"
+    assert inline("a = '</script><!-- ';") == "a = '\\x3C/script>\\x3C!-- ';"
 
 
 def snapshot(site: Path) -> dict[Path, tuple[bytes, int]]:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from leaderboards.board import Published
-from leaderboards.pages import SuitePage, render
-from leaderboards.records import Flag, Record, write_record
+from leaderboards.board.board import Published
+from leaderboards.pages.pages import SuitePage, render
+from leaderboards.records.files import write_record
+from leaderboards.records.schema import Flag, Record
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

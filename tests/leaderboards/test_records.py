@@ -13,14 +13,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from leaderboards.arrays import read_arrays, unsound_arrays, write_arrays
-from leaderboards.records import (
-    SCHEMA_VERSION,
-    Arrays,
-    Histogram,
-    Record,
-    RecordError,
-    Value,
+from leaderboards.records.arrays import read_arrays, unsound_arrays, write_arrays
+from leaderboards.records.files import (
     file_stem,
     parse_record,
     read_record,
@@ -29,6 +23,7 @@ from leaderboards.records import (
     write_atomically,
     write_record,
 )
+from leaderboards.records.schema import SCHEMA_VERSION, Arrays, Histogram, Record, RecordError, Value
 
 RecordOf = Callable[..., Record]
 

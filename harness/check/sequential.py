@@ -1,0 +1,111 @@
+"""Looking at a gate's flags while they come in, and stopping as soon as the outcome is clear, with the error rates kept.
+
+Two rules, both valid whatever the flags depend on:
+
+- Group-sequential by Bonferroni's inequality: the number of looks and each look's share of alpha are fixed beforehand, the
+  shares add up to one, and look k tests at share_k * alpha. The chance that any look errs is then at most alpha, however the
+  looks depend on one another (Haybittle 1971 and Peto et al. 1976 give the last look nearly all; here it has 80 %). It errs
+  on the safe side: fewer than alpha of equal candidates fail. A gate's p is the least of p_k / share_k, itself a p value.
+- Curtailment: a look may be taken with flags that are only known to be at most true ("not broken yet"). McNemar's p and the
+  drop are monotone in each flag, so what fails with such flags fails with the final ones too: stopping there costs nothing.
+  It holds between the attacks of a cascade, and for the last look with examples that nothing has attacked yet.
+
+Failing and passing are errors of different hypotheses: each has its own alpha. Which examples come first is drawn with a
+seed, without a look at the flags. What is needed beside is what McNemar's test itself needs: examples that are exchangeable.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from harness.check.statistics import Outcome, significance, upper_bound
+
+INTERIM = 0.2
+"""The share of alpha that all looks but the last have together, evenly."""
+
+
+def shares(looks: int) -> tuple[float, float]:
+    """Each interim look's share of alpha, and the last one's; they add up to one over so many looks."""
+    if looks < 1:
+        raise ValueError(f"expected at least one look, got {looks}")
+    return (0.0, 1.0) if looks == 1 else (INTERIM / (looks - 1), 1 - INTERIM)
+
+
+def sizes(total: int, least: int) -> tuple[int, ...]:
+    """How many of `total` have been seen at each look: doubling from 1/32 of them, at least `least`, up to all."""
+    return tuple(sorted({min(total, max(least, -(-total // 2**k))) for k in range(6)}))
+
+
+@dataclass
+class FlagGate:
+    """A gate on true/false results by example, while they are being measured.
+
+    `baseline` (N,) bool. `upper` and `lower` (N,) bool bracket the candidate's flag: True and False where nothing is known,
+    equal where it is. `fail_looks` and `pass_looks` count the looks at which it may fail or pass, the last one included.
+    """
+
+    name: str
+    margin: float
+    alpha: float
+    baseline: np.ndarray
+    fail_looks: int = 1
+    pass_looks: int = 1
+    upper: np.ndarray = field(init=False)
+    lower: np.ndarray = field(init=False)
+    p: float = field(default=1.0, init=False)
+    """p of no drop, over all looks so far; before the correction for other gates."""
+    seen: tuple[int, int, int] = field(default=(0, 0, 0), init=False)
+    """(lost, gained, n) of the look that is shown: the newest, or the one that decided."""
+    share_correct: float = field(default=0.0, init=False)
+    """The baseline's share of true flags among the examples of that look."""
+    stage: str = field(default="", init=False)
+    outcome: Outcome | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        self.upper = np.ones(len(self.baseline), dtype=bool)
+        self.lower = np.zeros(len(self.baseline), dtype=bool)
+
+    def at_most(self, examples: np.ndarray, flags: np.ndarray) -> None:
+        """Examples (indices) whose flag is at most this one: what an attack broke stays broken."""
+        self.upper[examples] &= flags
+
+    def exactly(self, examples: np.ndarray, flags: np.ndarray) -> None:
+        """Examples (indices) whose flag is this one."""
+        self.at_most(examples, flags)
+        self.lower[examples] = self.upper[examples]
+
+    def counts(self, examples: np.ndarray) -> tuple[int, int, int]:
+        """(lost, gained, n) among examples; with flags that are not settled, the fewest lost and the most gained."""
+        was, now = self.baseline[examples], self.upper[examples]
+        return int((was & ~now).sum()), int((~was & now).sum()), len(examples)
+
+    def look(self, examples: np.ndarray, *, last: bool, stage: str, curtailed: bool = False) -> None:
+        """Take the p of these examples into account: an interim look, or the last one (all N).
+
+        `curtailed`: some of them have not been attacked at all, and count as unbroken. Such a look is shown where it decides.
+        """
+        lost, gained, n = self.counts(examples)
+        interim, final = shares(self.fail_looks)
+        # where no more are lost than gained, p is at least one half: no look need say more of it
+        p = float(significance(lost, gained)) / (final if last else interim) if lost > gained else 1.0
+        self.p = min(self.p, p)
+        if not curtailed or (p <= self.alpha and (lost - gained) / n > self.margin):
+            self.seen, self.stage = (lost, gained, n), stage
+            self.share_correct = float(self.baseline[examples].mean())
+
+    def fails(self, corrected: float) -> bool:
+        """Whether it fails, given its p after the correction for other gates."""
+        lost, gained, n = self.seen
+        return n > 0 and corrected <= self.alpha and (lost - gained) / n > self.margin
+
+    def passes(self, examples: np.ndarray, *, last: bool) -> bool:
+        """Whether a drop of the margin or more is excluded at this look. Raises ValueError where a flag is not settled."""
+        if (self.upper[examples] != self.lower[examples]).any():
+            raise ValueError("expected flags that are settled")
+        interim, final = shares(self.pass_looks)
+        lost, gained, n = self.counts(examples)
+        if (lost - gained) / n >= self.margin:  # no bound is below the estimate
+            return False
+        return float(upper_bound(lost, gained, n, self.alpha * (final if last else interim))) < self.margin

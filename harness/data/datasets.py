@@ -1,0 +1,299 @@
+"""Where images and labels come from: scikit-learn's digits, torchvision's files, image folders, .npz files."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import importlib.util
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from harness.data.images import ImageSet, Split
+from harness.errors import BadInput, one_line
+from zoo.entrant import Transform
+
+PICTURES = (".png", ".jpg", ".jpeg")
+LOSSLESS = ("cifar10", "cifar100", "svhn")
+"""Data sets that are distributed without loss: JPEG copies of them are other data, and are named so."""
+
+
+def _stack(pictures: Iterator[np.ndarray], labels: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """(H, W, C) uint8 pictures to (N, C, H, W), with their labels."""
+    images = torch.from_numpy(np.stack(list(pictures))).permute(0, 3, 1, 2).contiguous()
+    return images, torch.tensor(labels, dtype=torch.int64)
+
+
+# ---------------------------------------------------------------- scikit-learn
+
+
+def digits(split: Split) -> ImageSet:
+    """scikit-learn's 8x8 digits (UCI, 1797 images) in a fixed order: the first 400 are the test split, the rest train."""
+    from sklearn.datasets import load_digits
+
+    data = load_digits()
+    # by content, not by a random generator whose stream a library may change
+    order = sorted(range(len(data.target)), key=lambda i: hashlib.sha256(data.images[i].tobytes()).digest())
+    chosen = order[:400] if split == "test" else order[400:]
+    return ImageSet(
+        name="digits",
+        split=split,
+        images=torch.tensor(data.images[chosen] / 16, dtype=torch.float32).unsqueeze(1),
+        labels=torch.tensor(data.target[chosen], dtype=torch.int64),
+        classes=tuple(str(k) for k in range(10)),
+        source="scikit-learn's load_digits",
+    )
+
+
+# ---------------------------------------------------------------- torchvision
+
+
+def _torchvision(name: str, data_dir: Path, split: Split, download: bool) -> ImageSet:
+    import torchvision.datasets as tv
+
+    def build(root: Path, fetch: bool) -> tv.VisionDataset:
+        match name:
+            case "cifar10":
+                return tv.CIFAR10(str(root), train=split == "train", download=fetch)
+            case "cifar100":
+                return tv.CIFAR100(str(root), train=split == "train", download=fetch)
+            case _:
+                return tv.SVHN(str(root), split=split, download=fetch)
+
+    looked = (data_dir, data_dir / name)
+    for root in looked:
+        try:
+            data = build(root, False)
+            break
+        except RuntimeError:  # "Dataset not found or corrupted": torchvision has no narrower error
+            continue
+    else:
+        if not download:
+            raise missing(name, data_dir, split, "torchvision's files")
+        try:
+            data = build(data_dir / name, True)
+        except (OSError, RuntimeError) as error:
+            raise BadInput(
+                f"expected to download {name}, got {one_line(error)};"
+                f" fetch its files elsewhere and put them in {data_dir / name}"
+            ) from error
+    if name == "svhn":
+        images, labels = torch.from_numpy(data.data), torch.from_numpy(data.labels)
+        classes = tuple(str(k) for k in range(10))
+    else:
+        images, labels = torch.from_numpy(data.data).permute(0, 3, 1, 2).contiguous(), torch.tensor(data.targets)
+        classes = tuple(data.classes)
+    return ImageSet(name, split, images, labels.long(), classes, f"torchvision's {name} files")
+
+
+# ---------------------------------------------------------------- folders
+
+
+def _picture(path: Path, size: tuple[int, int, int] | None) -> np.ndarray:
+    """One file as (H, W, C) uint8, grey or RGB as the suite's channels say."""
+    try:
+        with Image.open(path) as image:
+            mode = "L" if size is not None and size[0] == 1 else "RGB"
+            pixels = np.asarray(image.convert(mode))
+    except OSError as error:
+        raise BadInput(f"expected a picture in {path}, got {one_line(error)}; mend or remove the file") from error
+    pixels = pixels[..., None] if pixels.ndim == 2 else pixels
+    if size is not None and pixels.shape[:2] != size[1:]:
+        raise BadInput(
+            f"expected pictures of {size[1]}x{size[2]} pixels, got {pixels.shape[0]}x{pixels.shape[1]} in {path};"
+            " resize them, or give the suite their size"
+        )
+    return pixels
+
+
+def image_folder(
+    name: str, folder: Path, split: Split, shape: tuple[int, int, int], *, classes: Sequence[str] | None = None
+) -> ImageSet:
+    """`<folder>/<split>/<class>/*.png|jpg`; classes in alphabetical order (numbers in theirs) are labels 0, 1, ...
+
+    Files are taken in the order of the sha256 of "<class>/<file name>": fixed, the same everywhere, and mixed, so that the
+    first n examples are a sample of all classes. JPEG copies of a data set that is distributed without loss get a name of
+    their own (cifar10 becomes cifar10-jpeg): what is measured on them is not measured on that data set.
+    """
+    root = folder / split
+    found = sorted(path.name for path in root.iterdir() if path.is_dir())
+    if all(name.isascii() and name.isdigit() for name in found):
+        found.sort(key=int)  # class 10 comes after class 9
+    wanted = list(classes) if classes is not None else found
+    files = [
+        (label, path)
+        for label, klass in enumerate(wanted)
+        for path in sorted((root / klass).iterdir() if (root / klass).is_dir() else ())
+        if path.suffix.lower() in PICTURES
+    ]
+    if not files:
+        raise BadInput(f"expected {root}/<class>/*.png or *.jpg, got no picture; put the images there")
+    empty = sorted(set(wanted) - {path.parent.name for _, path in files})
+    if empty:
+        raise BadInput(f"expected pictures of every class in {root}, got none of {', '.join(empty)}; put them there")
+    files.sort(key=lambda item: hashlib.sha256(f"{item[1].parent.name}/{item[1].name}".encode()).digest())
+    images, labels = _stack((_picture(path, shape) for _, path in files), [label for label, _ in files])
+    lossy = any(path.suffix.lower() != ".png" for _, path in files)
+    if lossy and name in LOSSLESS:
+        name = f"{name}-jpeg"
+    return ImageSet(name, split, images, labels, tuple(wanted), f"image folder {root.parent.name}/{split}")
+
+
+def _npz(name: str, path: Path, split: Split, classes: int) -> ImageSet:
+    """An .npz with `image` (N, H, W, C) uint8 or float in [0,1], and `label` (N,)."""
+    try:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as data:
+            keys = sorted(data.files)
+            if keys != ["image", "label"]:
+                raise BadInput(f"expected the arrays image and label in {path}, got {', '.join(keys)}; rename them")
+            images, labels = data["image"], data["label"]
+    except BadInput:
+        raise
+    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise BadInput(f"expected an .npz of plain arrays in {path}, got {one_line(error)}; write it again") from error
+    numeric = images.dtype == np.uint8 or np.issubdtype(images.dtype, np.floating)
+    if images.ndim != 4 or labels.ndim != 1 or not numeric or not np.issubdtype(labels.dtype, np.integer):
+        raise BadInput(
+            f"expected image (N, H, W, C) of uint8 or floats and integer label (N,) in {path},"
+            f" got {images.dtype} {images.shape} and {labels.dtype} {labels.shape}; reshape them"
+        )
+    pixels = torch.from_numpy(np.moveaxis(images, 3, 1).copy())
+    if pixels.dtype != torch.uint8:
+        pixels = pixels.float()
+    names = tuple(str(k) for k in range(classes))
+    return ImageSet(name, split, pixels, torch.from_numpy(labels.astype(np.int64)), names, path.name)
+
+
+def npz_file(path: Path, shape: tuple[int, int, int], classes: int) -> ImageSet:
+    """Images to train on besides a data set's own, such as synthetic ones: an .npz of the suite's shape and classes."""
+    found = _npz(path.stem, path, "train", classes)
+    if found.shape != shape:
+        raise BadInput(
+            f"expected images of {'x'.join(map(str, shape))} (channels, height, width) in {path}, got"
+            f" {'x'.join(map(str, found.shape))}; resize them"
+        )
+    return found
+
+
+def tiny_imagenet(data_dir: Path, split: Split) -> ImageSet:
+    """Tiny-ImageNet in its own layout: train/<id>/images/*.JPEG, and val/ with val_annotations.txt as the test split."""
+    root = next(
+        (r for r in (data_dir / "tiny-imagenet-200", data_dir / "tiny-imagenet") if (r / "train").is_dir()), None
+    )
+    if root is None:
+        raise missing("tiny-imagenet", data_dir, split, "tiny-imagenet-200/ as it is distributed")
+    classes = sorted(path.name for path in (root / "train").iterdir() if path.is_dir())
+    label = {klass: k for k, klass in enumerate(classes)}
+    if split == "train":
+        files = [(label[path.parent.parent.name], path) for path in sorted(root.glob("train/*/images/*.JPEG"))]
+    else:
+        annotations = root / "val" / "val_annotations.txt"
+        try:
+            rows = list(csv.reader(annotations.read_text().splitlines(), delimiter="\t"))
+            files = [(label[row[1]], root / "val" / "images" / row[0]) for row in rows]
+        except (OSError, KeyError, IndexError) as error:
+            raise BadInput(
+                f"expected file and class in each line of {annotations}, got {one_line(error)}; unpack it again"
+            ) from error
+    files.sort(key=lambda item: hashlib.sha256(item[1].name.encode()).digest())
+    images, labels = _stack((_picture(path, (3, 64, 64)) for _, path in files), [k for k, _ in files])
+    return ImageSet("tiny-imagenet", split, images, labels, tuple(classes), "tiny-imagenet-200 as distributed")
+
+
+def imagenet(data_dir: Path, split: Split, transform: Transform | None = None) -> ImageSet:
+    """ImageNet's validation folder: the 5,000 images that RobustBench judges, in its order.
+
+    `<data-dir>/imagenet/val/<id>/*.JPEG`, resized to 256 and cropped to 224 unless an entrant brings a transform of its own.
+    The fingerprint is taken over the files, so entrants with different transforms are still seen to be judged on the same
+    pictures.
+    """
+    if split != "test":
+        raise BadInput("expected the test split of imagenet, got train; training on imagenet is not offered")
+    root = data_dir / "imagenet" / "val"
+    if not root.is_dir():
+        raise missing("imagenet", data_dir, split, "imagenet/val/<id>/*.JPEG")
+    label = {path.name: k for k, path in enumerate(sorted(path for path in root.iterdir() if path.is_dir()))}
+    paths = [root / entry for entry in _robustbench_imagenet_ids()]
+    absent = [path for path in paths if not path.is_file()]
+    if absent:
+        raise BadInput(
+            f"expected RobustBench's {len(paths)} validation images under {root}, got {len(absent)} missing,"
+            f" first {absent[0].relative_to(root)}; unpack ILSVRC2012_img_val into folders named by class"
+        )
+    if transform is None:
+        from torchvision.transforms import CenterCrop, Compose, Resize, ToTensor
+
+        transform = Compose([Resize(256), CenterCrop(224), ToTensor()])
+    content, pixels = hashlib.sha256(), []
+    for path in paths:
+        content.update(path.read_bytes())
+        with Image.open(path) as image:
+            # ToTensor divides whole grey levels by 255: as uint8 the picture loses nothing
+            pixels.append((transform(image.convert("RGB")) * 255).round().to(torch.uint8))
+    labels = torch.tensor([label[path.parent.name] for path in paths])
+    content.update(labels.numpy().astype("<i8").tobytes())
+    return ImageSet(
+        "imagenet", split, torch.stack(pixels), labels, tuple(label), "imagenet/val", digest=content.hexdigest()
+    )
+
+
+def _robustbench_imagenet_ids() -> list[str]:
+    """The pictures that RobustBench judges, as "<id>/<file>". Found without importing the package, which takes seconds."""
+    spec = importlib.util.find_spec("robustbench")
+    assert spec is not None, "robustbench is a dependency"
+    assert spec.origin is not None
+    listed = Path(spec.origin).parent / "helper_files" / "imagenet_test_image_ids.txt"
+    return [f"{Path(entry).parent.name}/{Path(entry).name}" for entry in listed.read_text().split()]
+
+
+# ---------------------------------------------------------------- by name
+
+
+def missing(name: str, data_dir: Path, split: Split, what: str) -> BadInput:
+    """The one line for data that is not here: what was expected, where it was looked for, what to do."""
+    fetch = ", or pass --download" if name in LOSSLESS else ""
+    return BadInput(
+        f"expected the data set {name} under {data_dir.resolve()}: {name}/{split}/<class>/*.png or .jpg,"
+        f" {name}/{split}.npz, or {what}, got none of them; put it there, name another --data-dir{fetch}"
+    )
+
+
+def load(
+    name: str,
+    split: Split,
+    *,
+    data_dir: Path,
+    shape: tuple[int, int, int],
+    classes: int,
+    download: bool = False,
+    transform: Transform | None = None,
+) -> ImageSet:
+    """A split of a data set by name, from the first place that has it. Raises BadInput naming where it looked.
+
+    `shape` and `classes` are what the suite expects of folders and .npz files; `transform` is an entrant's own, for
+    ImageNet's pictures.
+    """
+    builtin: dict[str, Callable[[], ImageSet]] = {
+        "digits": lambda: digits(split),
+        "cifar10": lambda: _torchvision(name, data_dir, split, download),
+        "cifar100": lambda: _torchvision(name, data_dir, split, download),
+        "svhn": lambda: _torchvision(name, data_dir, split, download),
+        "tiny-imagenet": lambda: tiny_imagenet(data_dir, split),
+        "imagenet": lambda: imagenet(data_dir, split, transform),
+    }
+    if name == "digits":
+        return builtin[name]()
+    if (data_dir / name / split).is_dir() and not (
+        name == "tiny-imagenet" and (data_dir / name / "wnids.txt").exists()
+    ):
+        return image_folder(name, data_dir / name, split, shape)
+    if (data_dir / name / f"{split}.npz").is_file():
+        return _npz(name, data_dir / name / f"{split}.npz", split, classes)
+    if name in builtin:
+        return builtin[name]()
+    raise missing(name, data_dir, split, "a data set that the harness knows")

@@ -1,0 +1,1 @@
+"""From a plan to records: plan, store, shards, findings, and who does the work."""

@@ -1,0 +1,1 @@
+"""What entrants are measured on: suites as constants, and from TOML files."""

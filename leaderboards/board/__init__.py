@@ -1,0 +1,1 @@
+"""Records ranked into a table."""

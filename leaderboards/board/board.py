@@ -1,0 +1,206 @@
+"""The board: records and published rows of one suite, ranked into a table.
+
+Only records that judged the same images under the same threat model stand in one ranking. A rank rests on robust
+accuracies that are upper bounds; entries whose intervals overlap are ordered by their values all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from itertools import groupby
+
+import pandas as pd
+
+from leaderboards.board.columns import COLUMNS, PARTIAL_COLUMNS, STAGE_COLUMNS, Column, number_of
+from leaderboards.board.entry import Basis, Entry, Published
+from leaderboards.board.formats import THIN, percent
+from leaderboards.board.generation import with_generation
+from leaderboards.records.schema import Record, SuiteInfo, Value, is_number
+
+__all__ = ["Basis", "Board", "Entry", "Incomparable", "Published", "make_board", "table"]
+
+
+@dataclass(frozen=True)
+class Incomparable:
+    """An entry that cannot stand on the board, and why."""
+
+    entry: Entry
+    reason: str
+
+
+@dataclass(frozen=True)
+class Board:
+    """What stands on the board of one suite. `suite` is what all its records were measured on; None without records."""
+
+    suite: SuiteInfo | None
+    entries: tuple[Entry, ...]
+    partial: tuple[Entry, ...]
+    incomparable: tuple[Incomparable, ...]
+
+    @property
+    def measured(self) -> tuple[Entry, ...]:
+        """The entries with a record, in their order on the board."""
+        return tuple(entry for entry in self.entries if entry.record)
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row an entrant, best first."""
+        return table(self.entries, with_generation(COLUMNS, self.entries))
+
+    @property
+    def stages(self) -> pd.DataFrame:
+        """Accuracy after each stage of AutoAttack; measured entrants only."""
+        return table(self.measured, STAGE_COLUMNS)
+
+    @property
+    def partial_table(self) -> pd.DataFrame:
+        """Runs on the first examples only: one row a run, by name, never ranked."""
+        return table(self.partial, with_generation(PARTIAL_COLUMNS, self.partial))
+
+
+def make_board(
+    records: Iterable[Record],
+    published: Iterable[Published] = (),
+    notes: Mapping[tuple[str, int | None], Sequence[str]] | None = None,
+) -> Board:
+    """The board of one suite.
+
+    A record of source 'robustbench' and the published row of its name share one entry. `notes` holds words to set
+    beside a record, by its entrant's name and limit. Raises ValueError where one name stands twice: one would hide the
+    other.
+    """
+    records = tuple(records)
+    rows = _by_name(published)
+    suite = _newest_suite(records)
+    kept = [record for record in records if record.suite == suite]
+    beside = notes or {}
+    usual = _usual(kept)
+
+    def entry(record: Record) -> Entry:
+        given = beside.get((record.entrant.name, record.limit), ())
+        row = rows.get(record.entrant.name) if record.entrant.source == "robustbench" else None
+        return Entry(record, row, notes=(*given, *_notes(record, row, usual)))
+
+    whole = [entry(record) for record in kept if not record.partial]
+    names = [e.name for e in whole]
+    if len(set(names)) < len(names):
+        raise ValueError(f"expected one record an entrant, got {max(names, key=names.count)!r} twice")
+    taken = {e.published.name for e in whole if e.published}
+    only = [Entry(published=row, notes=_notes(None, row, {})) for name, row in rows.items() if name not in taken]
+    partial = [entry(record) for record in kept if record.partial]
+    other = [Incomparable(entry(r), _reason(r.suite, suite)) for r in records if suite and r.suite != suite]
+    return Board(
+        suite=suite,
+        entries=_ranked([*whole, *only]),
+        partial=tuple(sorted(partial, key=_by_run)),
+        incomparable=tuple(sorted(other, key=lambda i: _by_run(i.entry))),
+    )
+
+
+def table(entries: Sequence[Entry], columns: Sequence[Column]) -> pd.DataFrame:
+    """Entries as a DataFrame: a column for each of `columns`, and `.low` and `.high` beside those with intervals."""
+    data: dict[str, list[float | str | None]] = {}
+    for column in columns:
+        contents = [column.get(entry) for entry in entries]
+        if column.numeric:
+            data[column.key] = [number_of(content) for content in contents]
+        else:
+            data[column.key] = [content if isinstance(content, str) else "" for content in contents]
+        if column.bar:
+            values = [content if isinstance(content, Value) else None for content in contents]
+            data[f"{column.key}.low"] = [value.low if value else None for value in values]
+            data[f"{column.key}.high"] = [value.high if value else None for value in values]
+    frame = pd.DataFrame(data)
+    numbers = [key for key in data if all(not isinstance(item, str) for item in data[key])]
+    return frame.astype(dict.fromkeys(numbers, "float64")).astype({"rank": "Int64"} if "rank" in data else {})
+
+
+def _by_name(published: Iterable[Published]) -> dict[str, Published]:
+    rows: dict[str, Published] = {}
+    for row in published:
+        if row.name in rows:
+            raise ValueError(f"expected one published row an entrant, got {row.name!r} twice")
+        rows[row.name] = row
+    return rows
+
+
+def _by_run(entry: Entry) -> tuple[str, str, int]:
+    return entry.name.casefold(), entry.name, entry.record.limit or 0 if entry.record else 0
+
+
+def _newest_suite(records: Sequence[Record]) -> SuiteInfo | None:
+    """What most whole records of the newest version were measured on; where two are level, the later measured one."""
+    if any(not record.partial for record in records):
+        records = [record for record in records if not record.partial]
+
+    def weight(suite: SuiteInfo) -> tuple[int, int, datetime, str]:
+        of_it = [record for record in records if record.suite == suite]
+        times = [Entry(record).measured_at or datetime.min.replace(tzinfo=UTC) for record in of_it]
+        return suite.version, len(of_it), max(times), suite.model_dump_json()
+
+    return max({record.suite for record in records}, key=weight, default=None)
+
+
+def _reason(theirs: SuiteInfo, ours: SuiteInfo | None) -> str:
+    if ours is None or theirs.name != ours.name:
+        return f"measured on the suite {theirs.name}"
+    if theirs.version != ours.version:
+        return f"measured on version {theirs.version} of the suite; the board shows version {ours.version}"
+    if theirs.fingerprint != ours.fingerprint:
+        short = (theirs.fingerprint[:8], ours.fingerprint[:8])
+        return f"measured on other images or labels (fingerprint {short[0]}; the board's is {short[1]})"
+    mine, its = ours.model_dump(), theirs.model_dump()
+    different = [f"{key} {its[key]} instead of {mine[key]}" for key in mine if its[key] != mine[key]]
+    return f"measured with {', '.join(different)} under the same version of the suite"
+
+
+def _usual(records: Iterable[Record]) -> dict[str, tuple[int, int]]:
+    """By measure: the newest version of its code, and the most examples that it was taken on."""
+    usual: dict[str, tuple[int, int]] = {}
+    for record in records:
+        for name, measurement in record.measurements.items():
+            version, n = usual.get(name, (0, 0))
+            usual[name] = max(version, measurement.version), max(n, measurement.n)
+    return usual
+
+
+def _notes(record: Record | None, row: Published | None, usual: Mapping[str, tuple[int, int]]) -> tuple[str, ...]:
+    """Words for an entry: flags, then what sets its run apart from the others, then what others doubt."""
+    notes: list[str] = []
+    for name, measurement in record.measurements.items() if record else ():
+        notes += [f"{name}: {flag.message or flag.code.replace('-', ' ')}" for flag in measurement.flags]
+        version, n = usual.get(name, (measurement.version, measurement.n))
+        if measurement.version < version:
+            notes.append(f"{name}: by version {measurement.version} of the measure, others by version {version}")
+        if record and not record.partial and measurement.n < n:
+            notes.append(f"{name}: on {measurement.n} examples, others on {n}")
+        if measurement.provenance.precision != "fp32":
+            notes.append(f"{name}: in {measurement.provenance.precision}")
+    entry = Entry(record, row)
+    measured = entry.measured("autoattack", "autoattack_accuracy")
+    if entry.ranking is None and not (record and record.partial):
+        notes.append(f"not ranked: no robust accuracy{f' ({measured.reason})' if measured and measured.reason else ''}")
+    if row and row.unreliable:
+        notes.append("its publisher calls the published AutoAttack accuracy unreliable: it is too high")
+    if row and measured and is_number(row.best_known_accuracy) and is_number(measured.value):
+        lowest = measured.low if is_number(measured.low) else measured.value
+        if row.best_known_accuracy < lowest:
+            notes.append(f"a published attack goes lower: {percent(row.best_known_accuracy)}{THIN}%")
+    return tuple(dict.fromkeys(notes))
+
+
+def _ranked(entries: Sequence[Entry]) -> tuple[Entry, ...]:
+    """Best first; equal accuracies share a rank, the next is skipped (1, 2, 2, 4); entries without one come last."""
+
+    def accuracy(entry: Entry) -> float:
+        # rounded: a fraction and a percentage over 100 that mean the same may differ in the last bit
+        return round(entry.ranking[0], 9) if entry.ranking else -1.0
+
+    ordered = sorted(entries, key=lambda e: (-accuracy(e), e.name.casefold(), e.name, e.record is None))
+    ranked: list[Entry] = []
+    for level, group in groupby(ordered, key=accuracy):
+        rank = len(ranked) + 1 if level >= 0 else None
+        ranked += [replace(entry, rank=rank) for entry in group]
+    return tuple(ranked)

@@ -1,0 +1,92 @@
+"""Accuracy and robust accuracy by the energy of the natural image, from a record's per-sample arrays.
+
+Examples of high energy are those that the classifier finds unlikely. Fifths of one entrant's examples: each has its own
+energies, so the ranges of two entrants are not comparable, the order of the fifths is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import NormalDist
+
+import numpy as np
+
+from leaderboards.board.labels import STAGES
+from leaderboards.records.arrays import read_arrays
+from leaderboards.records.schema import Record, RecordError, Value
+
+PARTS = 5
+LEVEL = 0.95
+Z = NormalDist().inv_cdf((1 + LEVEL) / 2)
+
+
+@dataclass(frozen=True)
+class Part:
+    """The examples whose E(x) lies in [low, high]: their accuracy, and what an attack leaves correct of them."""
+
+    low: float
+    high: float
+    accuracy: Value
+    robust: Value
+
+
+@dataclass(frozen=True)
+class ByEnergy:
+    """Parts from the lowest energies to the highest. `attack` names what the robust accuracies are under."""
+
+    attack: str
+    parts: tuple[Part, ...]
+
+
+def by_energy(record: Record, folder: Path) -> ByEnergy | None:
+    """A record's examples in fifths of E(x); None where the arrays that this needs are not there or not sound.
+
+    Robust accuracy is AutoAttack's where the same examples were attacked by it, else PGD's.
+    """
+    energies = read_measured(record, "energies", folder)
+    if not {"marginal_energy", "pgd_correct"} <= set(energies):
+        return None
+    energy = energies["marginal_energy"].astype(np.float64)
+    n = len(energy)
+    correct = energies.get("natural_correct", read_measured(record, "standard", folder).get("correct"))
+    stage = read_measured(record, "autoattack", folder).get("stage")
+    by_autoattack = stage is not None and len(stage) == n
+    robust = stage == len(STAGES) if stage is not None and by_autoattack else energies["pgd_correct"]
+    if n < PARTS or correct is None or len(correct) != n or not np.isfinite(energy).all():
+        return None
+    # equal parts by rank; among equal energies the order of the examples decides
+    parts = [
+        Part(float(energy[of].min()), float(energy[of].max()), _share(correct[of]), _share(robust[of]))
+        for of in np.array_split(np.argsort(energy, kind="stable"), PARTS)
+    ]
+    return ByEnergy("AutoAttack" if by_autoattack else "PGD", tuple(parts))
+
+
+def read_measured(record: Record, measure: str, folder: Path) -> Mapping[str, np.ndarray]:
+    """The per-sample arrays of one measure; empty where there are none or they are not sound."""
+    measurement = record.measurements.get(measure)
+    if measurement is None or measurement.arrays is None:
+        return {}
+    try:
+        return read_arrays(folder, measurement.arrays)
+    except RecordError:
+        return {}  # the page tells of it elsewhere
+
+
+def _share(flags: np.ndarray) -> Value:
+    """The share of true flags with Wilson's score interval."""
+    n, share = len(flags), float(np.count_nonzero(flags)) / len(flags)
+    middle, half = share + Z * Z / (2 * n), Z * math.sqrt(share * (1 - share) / n + Z * Z / (4 * n * n))
+    low, high = ((middle + side * half) / (1 + Z * Z / n) for side in (-1, 1))
+    # at the ends of [0,1] the formula is exact but its rounding is not
+    return Value(
+        value=share,
+        low=max(low, 0.0) if share else 0.0,
+        high=min(high, 1.0) if share < 1 else 1.0,
+        level=LEVEL,
+        method="wilson",
+        n=n,
+    )

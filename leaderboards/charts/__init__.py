@@ -1,0 +1,1 @@
+"""Charts as Altair specifications, and the scripts that draw them."""

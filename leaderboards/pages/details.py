@@ -1,0 +1,170 @@
+"""What an entrant's page says of one record: every number with its interval, and how to get it again."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from leaderboards.board import formats
+from leaderboards.board.cells import Bar, Scale, bar
+from leaderboards.board.generation import MEASURE as GENERATION
+from leaderboards.board.labels import label
+from leaderboards.records.schema import Distribution, Measurement, Record, Value, is_number
+
+
+@dataclass(frozen=True)
+class Line:
+    """One value of a measurement, as text."""
+
+    label: str
+    text: str
+    interval: str
+    bar: Bar | None
+    how: str
+    n: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How one per-sample number is spread over the examples, as texts: mean with interval, deviation, quantiles."""
+
+    label: str
+    mean: str
+    interval: str
+    sd: str
+    quantiles: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Section:
+    """One measurement: its lines (`drawn`: some have bars), its distributions with the levels of their quantiles, and its
+    settings and provenance as pairs of words."""
+
+    measurement: Measurement
+    lines: tuple[Line, ...]
+    drawn: bool
+    spreads: tuple[Spread, ...]
+    levels: tuple[str, ...]
+    settings: tuple[tuple[str, str], ...]
+    provenance: tuple[tuple[str, str], ...]
+
+
+def is_share(name: str) -> bool:
+    """Whether a value is a fraction of the examples, to be written in percent."""
+    return name.endswith("accuracy") or name.startswith("accuracy_after.")
+
+
+def section(measurement: Measurement) -> Section:
+    """All that a page says of one measurement."""
+    lines = tuple(line(name, value) for name, value in measurement.values.items())
+    levels = tuple(sorted({level for found in measurement.distributions.values() for level in found.quantiles}))
+    return Section(
+        measurement=measurement,
+        lines=lines,
+        drawn=any(line.bar for line in lines),
+        spreads=tuple(spread(name, found, levels) for name, found in measurement.distributions.items()),
+        levels=levels,
+        settings=pairs({"seed": measurement.seed, **measurement.settings}),
+        provenance=provenance(measurement),
+    )
+
+
+def line(name: str, value: Value) -> Line:
+    """One value, in percent and with a bar from 0 to 100 % where it is a share of the examples."""
+    write: Callable[[float, int | None], str] = formats.percent if is_share(name) else formats.decimal
+    unit = f"{formats.THIN}%" if is_share(name) and is_number(value.value) else ""
+    level = f"{100 * value.level:g}{formats.THIN}%" if value.level is not None else ""
+    return Line(
+        label=label(name),
+        text=f"{write(value.value, value.n)}{unit}" if value.value is not None else formats.NOTHING,
+        interval=formats.interval(value, write).partition(" (")[0],
+        bar=bar(value, Scale(0.0, 1.0)) if is_share(name) else None,
+        how=", ".join(part for part in (level, value.method) if part),
+        n=formats.count(value.n),
+        reason=value.reason,
+    )
+
+
+def spread(name: str, found: Distribution, levels: Sequence[str]) -> Spread:
+    """One distribution as texts; empty where it does not have a quantile of a level."""
+    mean = found.mean.value
+    return Spread(
+        label=label(name),
+        mean=formats.decimal(mean) if mean is not None else formats.NOTHING,
+        interval=formats.interval(found.mean, formats.decimal),
+        sd=formats.decimal(found.sd) if found.sd is not None else formats.NOTHING,
+        quantiles=tuple(formats.decimal(found.quantiles[q]) if q in found.quantiles else "" for q in levels),
+    )
+
+
+def provenance(measurement: Measurement) -> tuple[tuple[str, str], ...]:
+    """Where, when and with what a measurement was made."""
+    made = measurement.provenance
+    changed = {True: ", with changes that are not committed", False: "", None: ""}[made.dirty]
+    found = {
+        "device": f"{made.device}, {made.device_name}" if made.device_name else made.device,
+        "precision": made.precision,
+        "threads": made.threads,
+        "compute time": formats.duration(measurement.seconds),
+        "measured": made.measured_at,
+        "commit": f"{made.commit}{changed}" if made.commit else "outside a checkout",
+        "versions": ", ".join(f"{library} {version}" for library, version in made.versions.items()),
+    }
+    if measurement.arrays is not None:
+        found["per-sample arrays"] = f"{', '.join(measurement.arrays.names)} in {measurement.arrays.file}"
+    return pairs(found)
+
+
+def pairs(found: Mapping[str, Any], within: str = "") -> tuple[tuple[str, str], ...]:
+    """Settings and the like as words: texts as they are, a mapping as pairs of its own ('recipe: lr'), or, where it is flat
+    and inside another, on one line; anything else as JSON."""
+    lines: list[tuple[str, str]] = []
+    for key, value in found.items():
+        name = f"{within}{key}"
+        if not isinstance(value, Mapping):
+            lines.append((name, _word(value)))
+        elif within and not any(isinstance(one, Mapping | list) for one in value.values()):
+            lines.append((name, ", ".join(f"{inner} {_word(one)}" for inner, one in value.items())))
+        elif within:
+            lines.append((name, _word(value)))
+        else:
+            lines += pairs(value, f"{key}: ")
+    return tuple(lines)
+
+
+def _word(value: Any) -> str:
+    if value is None:
+        return "none"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def commands(record: Record) -> tuple[str, ...]:
+    """What to type to measure a record again: one command for each device and precision that it was measured with.
+
+    Every word is quoted for a POSIX shell. There is no command where a name holds characters that cannot be seen: a
+    text that reads harmlessly could then be pasted as another.
+    """
+    presets = (str(measurement.settings.get("preset", "")) for measurement in record.measurements.values())
+    names = (record.suite.name, record.entrant.spec, *record.measurements, *presets)
+    if not all(name.isprintable() for name in names):
+        return ()
+    runs: dict[tuple[str, str], list[str]] = {}
+    for name, measurement in record.measurements.items():
+        preset = measurement.settings.get("preset")
+        asked = f"{name}:{preset}" if name == GENERATION and isinstance(preset, str) and preset else name
+        runs.setdefault((measurement.provenance.device, measurement.provenance.precision), []).append(asked)
+    limit = [] if record.limit is None else ["--limit", str(record.limit)]
+    return tuple(
+        shlex.join(
+            [
+                *("harness", "run", "--suite", record.suite.name, "--entrants", record.entrant.spec),
+                *("--measures", ",".join(measures), *limit, "--device", device, "--precision", precision),
+            ]
+        )
+        for (device, precision), measures in runs.items()
+        if device.isprintable() and precision.isprintable()
+    )

@@ -1,0 +1,71 @@
+"""The folder of the pages: only what changed is written, and pages that are no longer made are removed.
+
+Data files lie beside the pages that link them: <page>.json, and board.csv, .json and .bib beside a suite's index.html. They
+can carry no mark, so they are ours where their page is.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from leaderboards.records.files import write_atomically
+
+MARK = '<meta name="generator" content="robust-energy-harness leaderboards">'
+"""Stands at the head of every page: a file without it is not ours and is never removed."""
+
+DATA = (".csv", ".json", ".bib")
+
+
+@dataclass
+class Site:
+    """Pages under `root`. Write each page once, then `remove_stale`: the lists hold what happened, sorted by path.
+
+    With `check`, no file is touched: the lists hold what would happen.
+    """
+
+    root: Path
+    check: bool = False
+    written: list[Path] = field(default_factory=list)
+    unchanged: list[Path] = field(default_factory=list)
+    removed: list[Path] = field(default_factory=list)
+
+    def write(self, relative: str, page: str) -> None:
+        """Write one page or data file, unless the file there has the same bytes."""
+        path = self.root / relative
+        content = page.encode()
+        if path.is_file() and path.read_bytes() == content:
+            self.unchanged.append(path)
+        else:
+            if not self.check:
+                write_atomically(path, content, lasting=False)
+            self.written.append(path)
+
+    def remove_stale(self) -> None:
+        """Remove our pages that were not written this time, and the folders that this empties.
+
+        Links are not followed: what lies outside the site is never touched.
+        """
+        made = {*self.written, *self.unchanged}
+        for folder, _, files in os.walk(self.root, topdown=False):
+            stale = [path for name in files if (path := Path(folder, name)) not in made and _is_ours(path)]
+            self.removed += stale
+            if self.check:
+                continue
+            for path in stale:
+                path.unlink()
+            if stale and not os.listdir(folder):
+                os.rmdir(folder)
+        for paths in (self.written, self.unchanged, self.removed):
+            paths.sort()
+
+
+def _is_ours(path: Path) -> bool:
+    if path.suffix in DATA and not path.is_symlink():
+        page = path.with_name("index.html") if path.stem == "board" else path.with_suffix(".html")
+        return page.is_file() and _is_ours(page)
+    if path.suffix != ".html" or path.is_symlink():
+        return False
+    with path.open("rb") as stream:
+        return MARK.encode() in stream.read(512)

@@ -1,0 +1,1 @@
+"""The record: its schema, its files, the arrays beside it."""

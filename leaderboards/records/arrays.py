@@ -1,0 +1,61 @@
+"""Per-sample arrays beside the records: safetensors files named by the sha256 of their bytes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import safetensors
+from safetensors.numpy import load as load_arrays
+from safetensors.numpy import save as save_arrays
+
+from leaderboards.records.files import line, write_atomically
+from leaderboards.records.schema import Arrays, Record, RecordError
+
+
+def write_arrays(folder: Path, arrays: Mapping[str, np.ndarray]) -> Arrays:
+    """Write per-sample arrays under the sha256 of their bytes; equal arrays give equal files."""
+    # not ascontiguousarray: it makes a vector of a scalar
+    ordered = {name: np.asarray(arrays[name], order="C") for name in sorted(arrays)}
+    content = save_arrays(ordered)
+    digest = hashlib.sha256(content).hexdigest()
+    path = folder / f"{digest}.safetensors"
+    if not path.exists() or path.read_bytes() != content:  # a damaged file is mended by measuring again
+        write_atomically(path, content)
+    return Arrays(sha256=digest, names=tuple(ordered))
+
+
+def read_arrays(folder: Path, arrays: Arrays) -> dict[str, np.ndarray]:
+    """Read and verify per-sample arrays: their bytes by the sha256, and that every name the record gives is there.
+
+    Raises RecordError where they are missing or are not what was written.
+    """
+    where = f"{folder.name}/{arrays.file}"
+    try:
+        content = (folder / arrays.file).read_bytes()
+    except OSError as error:
+        raise RecordError(f"expected arrays in {where}, got nothing; run the measure again to make them") from error
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != arrays.sha256:
+        raise RecordError(f"expected {where} to have the sha256 of its name, got {digest}; measure again to mend it")
+    try:
+        loaded = load_arrays(content)
+    except safetensors.SafetensorError as error:
+        raise RecordError(f"expected safetensors in {where}, got {error}; remove the file and measure again") from error
+    missing = sorted(set(arrays.names) - set(loaded))
+    if missing:
+        raise RecordError(f"expected array {line(missing[0])!r} in {where}, got {sorted(loaded)}; measure again")
+    return loaded
+
+
+def unsound_arrays(folder: Path, record: Record) -> dict[str, str]:
+    """What is wrong with a record's arrays, by measure or 'dynamics'; empty where all files are as they were written."""
+    wrong = {}
+    for name, arrays in record.arrays.items():
+        try:
+            read_arrays(folder, arrays)
+        except RecordError as error:
+            wrong[name] = str(error)
+    return wrong

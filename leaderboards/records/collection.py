@@ -1,0 +1,60 @@
+"""Every record of a results folder, and what is wrong with those that cannot be used as they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from leaderboards.records.arrays import unsound_arrays
+from leaderboards.records.files import parse_record, record_files, record_path
+from leaderboards.records.schema import Record, RecordError
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A file that no page can be made of as it stands. `file` is relative to the results, `suite` its folder there."""
+
+    suite: str
+    file: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Collected:
+    """A record that can be shown, the file it came from, and what is wrong with its arrays, by measure."""
+
+    record: Record
+    file: str
+    unsound: dict[str, str]
+
+
+def collect(results: Path, arrays: Path | None = None) -> tuple[tuple[Collected, ...], tuple[Problem, ...]]:
+    """Read every record under `results`; a bad one becomes a Problem and the others are read.
+
+    Where `arrays` is given, the per-sample arrays are verified too. A record whose arrays are missing or changed keeps
+    its numbers, which stand in the record itself, and is a Problem besides.
+    """
+    collected: list[Collected] = []
+    problems: list[Problem] = []
+    for path in record_files(results):
+        file = path.relative_to(results).as_posix()
+        suite = file.split("/")[0]
+        try:
+            record = parse_record(path.read_bytes(), file)
+        except RecordError as error:
+            problems.append(Problem(suite, file, str(error)))
+            continue
+        except OSError as error:
+            problems.append(
+                Problem(suite, file, f"expected a record, got a file that cannot be read ({error.strerror})")
+            )
+            continue
+        belongs = record_path(results, record).relative_to(results).as_posix()
+        if file != belongs:
+            # it would take the page of the entrant whose name it carries
+            problems.append(Problem(suite, file, f"expected the record of {file}, got one that belongs in {belongs}"))
+            continue
+        unsound = unsound_arrays(arrays, record) if arrays is not None else {}
+        problems += [Problem(suite, file, f"{measure}: {message}") for measure, message in unsound.items()]
+        collected.append(Collected(record, file, unsound))
+    return tuple(collected), tuple(problems)

@@ -1,0 +1,131 @@
+"""Records as files: what they are called, where they lie, and how they are written and read.
+
+A record is one JSON file. Reading one gives a record of this schema version, or a RecordError of one line.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from leaderboards.records.schema import SCHEMA_VERSION, Record, RecordError
+
+_PLAIN = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,118}[A-Za-z0-9_])?")
+_DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(10))}
+_TAKEN = _DEVICES | {"index", "compare", "board"}  # pages and files of a suite have these names
+
+
+def file_stem(name: str) -> str:
+    """A name as a file name that is safe on every system and is no other name's.
+
+    A plain name (letters, digits, '.', '_', '-', at most 120 of them) stays as it is. Any other is spelled with what is
+    plain in it, a '~', which no plain name holds, and the start of its sha256, so that two names never share a file.
+    """
+    if _PLAIN.fullmatch(name) and name.split(".")[0].lower() not in _TAKEN:
+        return name
+    readable = re.sub(r"[^A-Za-z0-9_]+", "-", name).strip("-")[:80].rstrip("-") or "unnamed"
+    return f"{readable}~{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
+
+
+def record_path(results: Path, record: Record) -> Path:
+    """Where a record lives: results/<suite>/<entrant>.json, a partial one in a folder of its own."""
+    folder = results / file_stem(record.suite.name)
+    if record.limit is not None:
+        folder = folder / f"partial-{record.limit}"
+    return folder / f"{file_stem(record.entrant.name)}.json"
+
+
+def write_atomically(path: Path, content: bytes, lasting: bool = True) -> None:
+    """Replace a file in one step: a reader, or a crash, sees the old bytes or the new ones and never a part.
+
+    What is not `lasting` can be made again: it is not waited for until it is on the disk.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    try:
+        with temporary.open("xb") as stream:
+            stream.write(content)
+            if lasting:
+                stream.flush()
+                os.fsync(stream.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_record(results: Path, record: Record) -> tuple[Path, bool]:
+    """Write a record where it belongs; returns its path and whether the file changed.
+
+    A record that finds the same as the file there leaves it alone: the file keeps saying who measured first, and a
+    second run of the same command leaves a git checkout clean. Raises RecordError where the file there belongs to
+    another entrant, which happens where the file system takes 'A.json' and 'a.json' for one file.
+    """
+    path = record_path(results, record)
+    if path.exists():
+        try:
+            there = read_record(path)
+        except RecordError:
+            pass  # unreadable: the new record takes its place
+        else:
+            ours, theirs = ((r.suite.name, r.entrant.name) for r in (record, there))
+            if ours != theirs:
+                raise RecordError(
+                    f"expected {path} to be of {ours[1]!r} on {ours[0]!r}, got {theirs}; rename one entrant"
+                )
+            if there.findings() == record.findings():
+                return path, False
+    write_atomically(path, record.to_json().encode())
+    return path, True
+
+
+def read_record(path: Path) -> Record:
+    """Read one record. Raises RecordError for a file that is not a record of this schema version."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise RecordError(f"expected a record in {path}, got a file that cannot be read ({error.strerror})") from error
+    return parse_record(content, str(path))
+
+
+def parse_record(content: bytes, where: str) -> Record:
+    """A record from its file's bytes; `where` names the file in the RecordError that bytes of anything else raise."""
+    try:
+        plain = json.loads(content)
+    except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, a number of 5000 digits, 10^5 brackets
+        raise RecordError(f"expected a record in {where}, got no JSON ({line(error)}); remove it") from error
+    version = plain.get("schema_version") if isinstance(plain, dict) else None
+    if type(version) is not int or version != SCHEMA_VERSION:
+        raise RecordError(
+            f"expected a record of schema version {SCHEMA_VERSION} in {where}, got {line(repr(version))};"
+            " read it with the harness that wrote it, or measure again"
+        )
+    try:
+        record = Record.model_validate(plain)
+        # half a surrogate pair is JSON and no text: no page could be written from it (pydantic replaces it in keys)
+        json.dumps(plain, ensure_ascii=False).encode()
+        record.model_dump_json()  # nested deeper than pydantic can write
+    except ValidationError as error:
+        first = error.errors()[0]
+        wrong = line(f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}")
+        raise RecordError(f"expected a record in {where}, got {wrong}; mend or remove it") from error
+    except (ValueError, RecursionError) as error:
+        raise RecordError(f"expected a record in {where}, got text that no file can hold; mend or remove it") from error
+    return record
+
+
+def line(message: object) -> str:
+    """A message on one line that is not too long."""
+    return " ".join(str(message).split())[:200]
+
+
+def record_files(results: Path) -> Iterator[Path]:
+    """Every record file under a results folder, whole ones and partial ones, in a fixed order."""
+    yield from sorted([*results.glob("*/*.json"), *results.glob("*/partial-*/*.json")])
