@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -12,6 +12,18 @@ from harness.cli import options
 from harness.errors import BadInput
 from harness.suites.files import find_suite
 from leaderboards.records.files import file_stem, read_record
+
+
+@dataclass(frozen=True)
+class BaselineOptions:
+    """What `harness baseline` is asked for."""
+
+    suite_name: str
+    entrant: str
+    limit: int | None
+    to: Path
+    out: Path | None
+    dataset: str | None
 
 
 @click.command(name="baseline")
@@ -27,27 +39,28 @@ from leaderboards.records.files import file_stem, read_record
 )
 @options.out
 @options.dataset
-def command(**given: Any) -> int:
+@options.typed(BaselineOptions)
+def command(given: BaselineOptions) -> int:
     """Write a baseline from the record of an entrant (harness run makes it): per-sample flags and how they were found."""
-    suite = find_suite(given["suite_name"])
-    if given["dataset"]:
-        suite = suite.on(given["dataset"])
-    out = options.output_folder(given["out"])
+    suite = find_suite(given.suite_name)
+    if given.dataset:
+        suite = suite.on(given.dataset)
+    out = options.output_folder(given.out)
     folder = out / "results" / file_stem(suite.name)
-    if given["limit"]:
-        folder = folder / f"partial-{given['limit']}"
-    path = folder / f"{file_stem(given['entrant'])}.json"
+    if given.limit:
+        folder = folder / f"partial-{given.limit}"
+    path = folder / f"{file_stem(given.entrant)}.json"
     if not path.is_file():
         raise BadInput(
-            f"expected the record of {given['entrant']} in {path}, got none; do: harness run --suite {given['suite_name']}"
-            f" --entrants {given['entrant']}"
+            f"expected the record of {given.entrant} in {path}, got none; do: harness run --suite {given.suite_name}"
+            f" --entrants {given.entrant}"
         )
     baseline = from_record(read_record(path), out / "arrays")
-    target = baseline_path(given["to"], suite.name, given["entrant"])
+    target = baseline_path(given.to, suite.name, given.entrant)
     changed = write_baseline(target, baseline)
     held = ", ".join(baseline.description.measures)
     options.stderr.print(
-        f"{'wrote' if changed else 'unchanged'}: {given['entrant']} on {suite.name}, {baseline.examples} examples, {held}",
+        f"{'wrote' if changed else 'unchanged'}: {given.entrant} on {suite.name}, {baseline.examples} examples, {held}",
         markup=False,
     )
     click.echo(str(target))

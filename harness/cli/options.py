@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import os
 import tomllib
+from collections.abc import Callable
+from dataclasses import fields
+from functools import update_wrapper
 from pathlib import Path
+from typing import TypeVar
 
 import click
 from rich.console import Console
@@ -13,6 +17,27 @@ from harness.errors import BadInput, one_line
 
 stderr = Console(stderr=True, highlight=False, soft_wrap=True)
 """Where progress and warnings go; results go to stdout."""
+
+
+Options = TypeVar("Options")
+
+
+def typed(kind: type[Options]) -> Callable[[Callable[[Options], int]], Callable[..., int]]:
+    """Make a verb of a function that takes a dataclass: click's parameters are its fields, by name.
+
+    Raises TypeError where click gives a parameter that is no field, or leaves a field out.
+    """
+    names = {field.name for field in fields(kind)}  # type: ignore[arg-type]
+
+    def wrap(verb: Callable[[Options], int]) -> Callable[..., int]:
+        def command(**parameters: object) -> int:
+            if missing := names ^ parameters.keys():
+                raise TypeError(f"{kind.__name__} and the options of its verb differ in {', '.join(sorted(missing))}")
+            return verb(kind(**parameters))  # what click's types made of each
+
+        return update_wrapper(command, verb)
+
+    return wrap
 
 
 def positive(ctx: click.Context, parameter: click.Parameter, value: int | None) -> int | None:
