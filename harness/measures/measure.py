@@ -24,7 +24,7 @@ from harness.classifier.memory import Fitted
 from harness.data.images import Examples, ImageSet
 from harness.measures.sources import Sources
 from harness.threat import ThreatModel
-from leaderboards.records.schema import Distribution, Flag, Value
+from leaderboards.records.schema import Distribution, Flag, Quantity, Value
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,10 @@ class Measure(Protocol):
     def settings(self) -> dict[str, Any]:
         """All that decides its numbers besides the seed, as JSON values."""
         ...
+
+    def quantities(self) -> Mapping[str, Quantity]:
+        """How to read each of its values: title, unit, which way is better. Terminal, pages, downloads and gates ask this."""
+        return {}
 
     def bound(self, sources: Sources) -> Self:
         """The measure with what it needs beside the entrant and the test examples. Raises BadInput where that is not here."""

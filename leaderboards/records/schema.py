@@ -98,6 +98,20 @@ class Provenance(_Part):
     measured_at: str = Field(description="UTC, ISO 8601, of the last shard")
 
 
+class Quantity(_Part):
+    """How a value is to be read: declared by the measure that makes it, and shown wherever the value is."""
+
+    title: str = Field(description="what a column or a sentence calls it")
+    unit: Literal["fraction", "count", "energy", "sd", "", "seconds"] = Field(
+        default="", description="a fraction is shown in percent; energies are in the units of the logits; sd: of E(x)"
+    )
+    better: Literal["higher", "lower", "neither"] = "neither"
+    kind: Literal["headline", "detail"] = Field(
+        default="detail", description="a headline has a column on the board and in the terminal, a detail in downloads"
+    )
+    description: str = ""
+
+
 class Measurement(_Part):
     """What one measure found."""
 
@@ -107,6 +121,7 @@ class Measurement(_Part):
     seed: int
     settings: dict[str, Any]
     values: dict[str, Value]
+    quantities: dict[str, Quantity] = Field(default={}, description="how to read values, by their name")
     distributions: dict[str, Distribution] = Field(default={}, description="of per-sample numbers, by their name")
     flags: tuple[Flag, ...] = ()
     arrays: Arrays | None = None
