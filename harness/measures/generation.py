@@ -148,6 +148,10 @@ class Generation(Measure):
         y = draws % training.classes
         return Examples(self.start(training, y, draws, self.seed).clamp(0, 1), y, start)
 
+    def content(self, images: ImageSet, start: int, stop: int) -> str:
+        """Nothing: draws are made from the training images, which the settings name by their fingerprint."""
+        return ""
+
     @property
     def _material(self) -> Material:
         if self.material is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock
 
 from harness.measures.measure import Measure
 from harness.run.plan import Judged, Plan, Task
@@ -133,8 +133,7 @@ def write_findings(plan: Plan, store: Store, out: Path) -> list[Record]:
     folder at once take turns.
     """
     out.mkdir(parents=True, exist_ok=True)
-    with (out / ".lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with FileLock(out / ".lock"):
         return _write_findings(plan, store, out)
 
 

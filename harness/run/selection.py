@@ -1,15 +1,13 @@
-"""From the options of `harness run` to who is judged, on what, by which measures; what cannot be is named."""
+"""Who is judged and by which measures, from their names; what cannot be is named."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import zoo
-from harness.cli import options
-from harness.cli.options import stderr
 from harness.errors import BadInput, one_line
 from harness.measures import MEASURES, PRESETS, Measure
 from harness.suites.suite import Suite
@@ -19,27 +17,30 @@ from zoo.entrant import did_you_mean
 
 
 @dataclass
-class Failures:
-    """What went wrong, by entrant; decides the exit status."""
+class Faults:
+    """What went wrong, by entrant, told in a line each as it is found; decides the exit status."""
 
+    tell: Callable[[str], None]
     bad_input: int = 0
     failed: int = 0
 
     def add(self, who: str, message: str, *, bad_input: bool) -> None:
+        """Count a fault, and tell it."""
         if bad_input:
             self.bad_input += 1
         else:
             self.failed += 1
-        stderr.print(f"harness: error: {who}: {message}", markup=False)
+        self.tell(f"harness: error: {who}: {message}")
 
     @property
     def status(self) -> int:
+        """0 none; 1 something failed; 2 only what the user can mend."""
         return 1 if self.failed else 2 if self.bad_input else 0
 
 
-def chosen_measures(text: str | None, suite: Suite) -> list[Measure]:
-    """--measures, else the suite's, as objects in their fixed order."""
-    wanted = options.names(text, "--measures") or list(suite.measures)
+def chosen_measures(names: Sequence[str], suite: Suite) -> list[Measure]:
+    """Measures by their names (generation also with a preset), else the suite's, as objects in their fixed order."""
+    wanted = list(names) or list(suite.measures)
     presets = [name.removeprefix("generation:") for name in wanted if name.startswith("generation:")]
     for preset in presets:
         if preset not in PRESETS:
@@ -62,18 +63,16 @@ def chosen_measures(text: str | None, suite: Suite) -> list[Measure]:
 
 
 def chosen_entrants(
-    text: str | None, suite: Suite, *, model_dir: Path, allow_pickle: Sequence[str]
-) -> tuple[list[zoo.Entrant], bool]:
-    """--entrants, else the suite's own and default ones; and whether they were asked for by name."""
-    folders = options.own_folders()
-
+    specs: Sequence[str], suite: Suite, *, model_dir: Path, own_folders: Sequence[Path], allow_pickle: Sequence[str]
+) -> list[zoo.Entrant]:
+    """Entrants by their specs, else the suite's own and default ones. Raises BadInput where two have one name."""
+    folders = tuple(own_folders)
     own = {entrant.card.name: entrant for domain in suite.domains[::-1] for entrant in own_entrants(domain, folders)}
 
     def find(spec: str) -> zoo.Entrant:
         domain = suite.domains[-1] if spec in own and own[spec].domain != suite.domain else suite.domain
         return zoo.find(spec, domain, model_dir=model_dir, own_folders=folders, allow_pickle=allow_pickle)
 
-    specs = options.names(text, "--entrants")
     found = [find(spec) for spec in specs] if specs else [*own.values(), *(find(spec) for spec in suite.entrants)]
     unique = list({entrant.spec: entrant for entrant in found}.values())
     by_name: dict[str, str] = {}
@@ -84,11 +83,11 @@ def chosen_entrants(
                 f"expected entrants with different names, got {other} and {entrant.spec}, both {entrant.card.name!r};"
                 " rename one, or judge them in two runs with two --out"
             )
-    return unique, bool(specs)
+    return unique
 
 
 def available(
-    entrants: Sequence[zoo.Entrant], suite: Suite, *, named: bool, download: bool, failures: Failures
+    entrants: Sequence[zoo.Entrant], suite: Suite, *, named: bool, download: bool, faults: Faults
 ) -> list[tuple[zoo.Entrant, zoo.Weights]]:
     """The entrants whose files are here (fetched with --download), hashed; the others are named with what to do."""
     ready = []
@@ -97,7 +96,7 @@ def available(
         try:
             if entrant.missing():
                 if download:
-                    stderr.print(f"fetching {name}", markup=False)
+                    faults.tell(f"fetching {name}")
                     entrant.fetch()
                 elif entrant.card.source != "robustbench":
                     entrant.weights()  # says what is missing: an own file has no download
@@ -105,11 +104,11 @@ def available(
                     spec = shlex.quote(entrant.spec)
                     command = f"harness run --suite {shlex.quote(suite.name)} --entrants {spec} --download"
                     if named:
-                        failures.add(name, f"expected its files, got none here; do: {command}", bad_input=True)
+                        faults.add(name, f"expected its files, got none here; do: {command}", bad_input=True)
                     else:
-                        stderr.print(f"not here: {name}; to fetch and judge it: {command}", markup=False)
+                        faults.tell(f"not here: {name}; to fetch and judge it: {command}")
                     continue
             ready.append((entrant, entrant.weights()))
         except (BadInput, zoo.EntrantError) as error:
-            failures.add(name, one_line(error), bad_input=True)
+            faults.add(name, one_line(error), bad_input=True)
     return ready
