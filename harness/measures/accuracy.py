@@ -29,6 +29,9 @@ class StandardAccuracy(Measure):
     def settings(self) -> dict[str, Any]:
         return {}
 
+    def correct(self, arrays: Mapping[str, np.ndarray]) -> np.ndarray | None:
+        return arrays["correct"]
+
     def cost(self, classes: int) -> Cost:
         return Cost(forward=1)
 

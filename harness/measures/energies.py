@@ -49,6 +49,9 @@ class Energies(Measure):
     def settings(self) -> dict[str, Any]:
         return {"attacks": {name: attack.settings() for name, attack in self.attacks.items()}}
 
+    def correct(self, arrays: Mapping[str, np.ndarray]) -> np.ndarray | None:
+        return arrays.get(correct_array(MAIN))
+
     def cost(self, classes: int) -> Cost:
         # beside the attacks: natural logits, the gradient at the natural points, and the logits of what each one found
         passes = [attack.passes(classes) for attack in self.attacks.values() if not attack.obstacle(classes, "Linf", 5)]

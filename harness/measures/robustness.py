@@ -71,6 +71,9 @@ class RobustAccuracy(Measure):
     def settings(self) -> dict[str, Any]:
         return {"version": "standard", "stages": list(STAGES), "targets": TARGETS, "batch_size": self.batch_size}
 
+    def correct(self, arrays: Mapping[str, np.ndarray]) -> np.ndarray | None:
+        return arrays["stage"] == len(STAGES)
+
     def cost(self, classes: int) -> Cost:
         targets = min(TARGETS, classes - 1)
         # pyautoattack 0.2.0: APGD takes 100 steps and a first gradient, FAB 100 steps of two passes, Square 5,000 queries

@@ -36,6 +36,16 @@ class Value(_Part):
     n: int = Field(ge=0, description="examples that the number rests on")
     reason: str = ""
 
+    def __float__(self) -> float:
+        return math.nan if self.value is None else self.value
+
+    def __str__(self) -> str:
+        """The number with its interval: '0.770 [0.707, 0.823], n = 200'."""
+        if self.value is None:
+            return f"none ({self.reason})"
+        ends = f" [{self.low:.3f}, {self.high:.3f}]" if self.low is not None and self.high is not None else ""
+        return f"{self.value:.3f}{ends}, n = {self.n}"
+
 
 class Histogram(_Part):
     """How many examples fall into each bin [edges[i], edges[i+1]), the last one closed, and beside the bins.
