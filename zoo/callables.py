@@ -23,7 +23,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from zoo.entrant import Card, Domain, EntrantError, Weights, WeightsFile, did_you_mean, frozen, sha256_of_file
+from zoo.entrant import Card, Domain, EntrantError, Weights, WeightsFile, did_you_mean, freeze, sha256_of_file
 from zoo.faults import one_line
 
 
@@ -64,7 +64,7 @@ class PythonEntrant:
         # some modules hold what cannot be copied; those are handed out themselves
         with contextlib.suppress(Exception):
             model = copy.deepcopy(model)
-        model = frozen(model.cpu().float())
+        model = freeze(model.cpu().float())
         self._try(model)
         return model
 

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from zoo.architectures import ARCHITECTURES, build
 from zoo.cards import CardFile, read_card, require_name
-from zoo.entrant import Card, Domain, EntrantError, Weights, WeightsFile, frozen, sha256_of_file
+from zoo.entrant import Card, Domain, EntrantError, Weights, WeightsFile, freeze, sha256_of_file
 from zoo.faults import is_mismatch, is_refused_pickle, mismatch, one_line, refused_pickle
 from zoo.formats import Content, content, flaw
 from zoo.unpickling import unpickling
@@ -101,7 +101,7 @@ class CheckpointEntrant:
                 f"expected the tensors of {architecture} for {self.domain.classes} classes in {self.path}, got {got};"
                 f" name its architecture: {', '.join(sorted(ARCHITECTURES))}"
             ) from error
-        return frozen(model)
+        return freeze(model)
 
     def _card_file(self) -> CardFile:
         return read_card(self.card_path, self.source)

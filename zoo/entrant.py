@@ -130,6 +130,6 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f" did you mean {' or '.join(close)}?" if close else ""
 
 
-def frozen(model: nn.Module) -> nn.Module:
-    """The model in eval mode with every parameter frozen, so that attacks compute no weight gradients."""
+def freeze(model: nn.Module) -> nn.Module:
+    """Put the model in eval mode and freeze its parameters, so that attacks compute no weight gradients."""
     return model.eval().requires_grad_(False)

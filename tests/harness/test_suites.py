@@ -109,6 +109,42 @@ def test_an_unknown_suite_names_the_nearest() -> None:
         find_suite("cifar-10")
 
 
-@pytest.mark.parametrize(("text", "eps"), [("8/255", 8 / 255), ("0.5", 0.5), ("0", 0.0), (" 2 / 255 ", 2 / 255)])
+@pytest.mark.parametrize(
+    ("text", "eps"),
+    [
+        ("8/255", 8 / 255),
+        ("0.5", 0.5),
+        ("0", 0.0),
+        (" 2 / 255 ", 2 / 255),
+        ("1e-3", 1e-3),
+        (".25", 0.25),
+        ("4.", 4.0),
+        ("+1.5/255", 1.5 / 255),
+        ("1e-05", 1e-5),
+    ],
+)
 def test_a_radius_may_be_a_number_or_a_fraction(text: str, eps: float) -> None:
     assert parse_eps(text) == eps
+
+
+@pytest.mark.parametrize("grey", range(256))
+def test_a_radius_in_grey_levels_is_the_float_that_python_divides_to(grey: int) -> None:
+    assert parse_eps(f"{grey}/255") == grey / 255
+    assert parse_eps(repr(grey / 255)) == grey / 255
+
+
+def test_a_radius_is_rounded_once() -> None:
+    # 0.7 and 0.1 are no floats: their quotient is 7, which the division of their nearest floats misses
+    assert parse_eps("0.7/0.1") == 7.0
+    assert 0.7 / 0.1 != 7.0
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "/", "8/", "/255", "1/0", "1/0.0", "nan", "inf", "-1", "1/-1", "-1/-1", "1e999", "1e400", "1e99999999",
+     "1/1e-999", "8/255/1", "8:255", "eight", "1_0", "٨/255", "1" * 5000, "0x1"],
+)  # fmt: skip
+def test_a_radius_that_is_none_is_one_clear_line(text: str) -> None:
+    with pytest.raises(BadInput, match="expected eps >= 0 as a number or a fraction such as 8/255, got") as caught:
+        parse_eps(text)
+    assert "\n" not in str(caught.value)
