@@ -11,12 +11,13 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from PIL.Image import Image
-from torch import Tensor, nn
+if TYPE_CHECKING:  # the words of a command line are read without waiting for torch
+    from PIL.Image import Image
+    from torch import Tensor, nn
 
-Transform = Callable[[Image], Tensor]
+Transform: TypeAlias = "Callable[[Image], Tensor]"
 """A picture of any size to (C, H, W) float32 in [0,1]."""
 
 

@@ -82,19 +82,25 @@ def test_other_data_keep_the_zoo_of_the_suite_that_they_replace(tmp_path: Path) 
         (WHOLE.replace('"128/255"', '"8/0"'), "expected eps >= 0"),
         (WHOLE.replace('"128/255"', "nan"), "expected eps >= 0"),
         (WHOLE.replace('"L2"', '"L1"'), "expected a norm of Linf or L2"),
-        (WHOLE.replace("classes = 4", "classes = 1"), "expected classes of at least 2"),
-        (WHOLE.replace("classes = 4", 'classes = "4"'), "expected classes of type int"),
-        (WHOLE.replace("classes = 4", "classes = true"), "expected classes of type int"),
+        (WHOLE.replace("classes = 4", "classes = 1"), "expected classes to be a whole number of at least 2"),
+        (WHOLE.replace("classes = 4", 'classes = "4"'), "expected classes to be a whole number of at least 2"),
+        (WHOLE.replace("classes = 4", "classes = 4.0"), "expected classes to be a whole number .*, got 4.0;"),
+        (WHOLE.replace("version = 3", "version = true"), "expected version to be a whole number .*, got True;"),
+        (WHOLE.replace('"mine"', "3"), "expected name to be a valid string in .*, got 3;"),
+        (WHOLE + "flip = 1", "expected flip to be a valid boolean in .*, got 1;"),
+        (WHOLE.replace('"128/255"', "true"), "expected eps to be a number or text such as '8/255' in .*, got True;"),
+        (WHOLE.replace("classes = 4", "classes = true"), "expected classes to be a whole number of at least 2"),
         (WHOLE.replace("classes = 4", ""), "got no classes"),
-        (WHOLE.replace("[3, 24, 24]", "[3, 24]"), r"expected shape = \[channels, height, width\]"),
+        (WHOLE.replace("[3, 24, 24]", "[3, 24]"), r"expected shape to be \[channels, height, width\]"),
         (WHOLE.replace('"mine"', '"cifar10"'), "expected a name of its own"),
         ('base = "cifar"\nname = "mine"', "did you mean cifar10"),
         ('base = "cifar10"\neps = "4/255"', "expected a name of its own"),
-        (WHOLE + 'measures = ["standard", 3]', "expected a list of names"),
-        (WHOLE + "measures = []", "expected at least one measure"),
+        (WHOLE + 'measures = ["standard", 3]', "expected measures to be a list of at least one name"),
+        (WHOLE + 'entrants = "standard"', "expected entrants to be a list of names in .*, got 'standard';"),
+        (WHOLE + "measures = []", "expected measures to be a list of at least one name"),
         (WHOLE.replace('"128/255"', '"1e400"'), "expected eps >= 0"),
         (WHOLE.replace('"128/255"', '"1e99999999"'), "expected eps >= 0"),
-        (WHOLE.replace("[3, 24, 24]", "[3, 24, true]"), r"expected shape = \[channels, height, width\]"),
+        (WHOLE.replace("[3, 24, 24]", "[3, 24, true]"), r"expected shape to be \[channels, height, width\]"),
         ('base = ["cifar10"]\nname = "mine"', "expected base to be a built-in suite"),
     ],
 )
@@ -102,6 +108,7 @@ def test_a_wrong_suite_file_is_one_clear_line(tmp_path: Path, text: str, message
     with pytest.raises(BadInput, match=message) as caught:
         find_suite(str(write(tmp_path, text)))
     assert "\n" not in str(caught.value)
+    assert str(tmp_path / "suite.toml") in str(caught.value)
 
 
 def test_an_unknown_suite_names_the_nearest() -> None:
