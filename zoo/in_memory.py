@@ -21,9 +21,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from zoo.callables import _sha256_of_attributes, _sha256_of_tensors
-from zoo.entrant import Card, EntrantError, Weights, frozen
+from zoo.entrant import Card, EntrantError, Weights, freeze
 from zoo.faults import one_line
+from zoo.own_code import hidden_buffers, sha256_of_attributes, sha256_of_tensors
 
 
 class Function(nn.Module):
@@ -67,7 +67,8 @@ class ModelEntrant:
     def weights(self) -> Weights:
         """The sha256 covers tensors, plain attributes and the source of every class but PyTorch's own."""
         try:
-            tensors, attributes = _sha256_of_tensors(self.model), _sha256_of_attributes(self.model)
+            held = [*self.model.state_dict().items(), *hidden_buffers(self.model)]
+            tensors, attributes = sha256_of_tensors(held), sha256_of_attributes(self.model)
         except (RuntimeError, ValueError, TypeError) as error:
             raise EntrantError(
                 f"expected {self.name} to have plain tensors, got {one_line(error)}; mend the model"
@@ -93,7 +94,7 @@ class ModelEntrant:
         model = self.model
         with contextlib.suppress(Exception):  # some modules hold what cannot be copied
             model = copy.deepcopy(model)
-        return frozen(model.cpu().float())
+        return freeze(model.cpu().float())
 
 
 def in_memory(model: nn.Module | Callable[[Tensor], Tensor], name: str | None = None) -> ModelEntrant:

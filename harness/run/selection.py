@@ -14,6 +14,7 @@ from harness.suites.suite import Suite
 from leaderboards.records.files import file_stem
 from zoo.checkpoints import own_entrants
 from zoo.entrant import did_you_mean
+from zoo.own_code import OwnCode, raised
 
 
 @dataclass
@@ -58,13 +59,33 @@ def chosen_measures(names: Sequence[str], suite: Suite) -> list[Measure]:
             f"expected one preset of generation, got {', '.join(presets)}; a record holds one, name it alone"
         )
     wanted = [name.partition(":")[0] if name.startswith("generation:") else name for name in wanted]
-    for name in wanted:
-        if name not in MEASURES:
-            raise BadInput(
-                f"expected a measure, got {name!r};{did_you_mean(name, MEASURES)} choose among {', '.join(MEASURES)}"
-            )
+    own = [name for name in wanted if ":" in name]
+    for name in (name for name in wanted if name not in MEASURES and name not in own):
+        raise BadInput(
+            f"expected a measure, got {name!r};{did_you_mean(name, MEASURES)} choose among {', '.join(MEASURES)},"
+            " or name your own as my_module:Mine"
+        )
     chosen = {**MEASURES, "generation": PRESETS[(presets or ["short" if suite.dataset == "digits" else "10k"])[0]]}
-    return [chosen[name] for name in MEASURES if name in wanted]
+    return [*(chosen[name] for name in MEASURES if name in wanted), *map(own_measure, dict.fromkeys(own))]
+
+
+def own_measure(name: str) -> Measure:
+    """A measure of the user's own, by `module:callable` of the working directory: a class, or a function that returns one.
+
+    Raises EntrantError where the module or the name is not there, BadInput where what it gives is no measure of its own name.
+    """
+    find = OwnCode.parse(name, "a measure").find()
+    try:
+        found = find()
+    except Exception as error:  # it is the user's code
+        raise BadInput(f"expected {name} to give a measure, got {raised(error)}") from error
+    if Measure not in type(found).__mro__:
+        raise BadInput(
+            f"expected {name} to give a harness.measures.Measure, got a {type(found).__name__}; derive its class from it"
+        )
+    if found.name in MEASURES:
+        raise BadInput(f"expected a name of its own for the measure {name}, got {found.name!r}; rename it")
+    return found
 
 
 def chosen_entrants(

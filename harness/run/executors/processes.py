@@ -27,6 +27,7 @@ from harness.classifier.determinism import deterministic
 from harness.errors import BadInput, one_line
 from harness.run.executors.place import Answer, Assignment, Bench, Fault
 from harness.run.plan import Plan
+from zoo.own_code import working_directory_importable
 
 _OUT_OF_MEMORY = -9
 """The exit code of a process that was killed: the usual reason is memory."""
@@ -140,8 +141,11 @@ class Processes:
         # Ctrl-C reaches the whole process group; only this process answers it, and it ends its workers itself
         here = threading.current_thread() is threading.main_thread()
         handler = signal.signal(signal.SIGINT, signal.SIG_IGN) if here else None
+        own = any(not type(measure).__module__.startswith("harness.") for measure in self._plan.measures)
         try:
-            process.start()
+            # a measure from the user's own module must be found there, too
+            with working_directory_importable() if own else contextlib.nullcontext():
+                process.start()
         except (pickle.PicklingError, AttributeError, TypeError) as error:
             raise BadInput(
                 f"expected entrants that can be sent to worker processes, got {one_line(error)};"
