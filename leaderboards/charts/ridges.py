@@ -45,7 +45,11 @@ def ridges(entries: Sequence[Entry], arrays: Path | None, most: int) -> Ridges |
                 spread[entry.name] = found
     if not spread:
         return None
-    ends = [_quantile(values, weights, q) for values, weights in spread.values() for q in (1 - REACH, REACH)]
+    ends = [
+        float(end)
+        for values, weights in spread.values()
+        for end in np.quantile(values, (1 - REACH, REACH), weights=weights, method="inverted_cdf")
+    ]
     edges = np.linspace(min(*ends, -0.1), max(*ends, 0.1), BINS + 1)
     middles = (edges[1:] + edges[:-1]) / 2
     heights = {}
@@ -75,9 +79,3 @@ def _samples(record: Record, arrays: Path | None) -> tuple[np.ndarray, np.ndarra
     # ten points a bin stand for its examples
     points = (edges[:-1, None] + np.diff(edges)[:, None] * (np.arange(10) + 0.5) / 10).ravel()
     return points, np.repeat(counts / 10, 10)
-
-
-def _quantile(values: np.ndarray, weights: np.ndarray, level: float) -> float:
-    order = np.argsort(values, kind="stable")
-    place = np.searchsorted(np.cumsum(weights[order]), level * weights.sum())
-    return float(values[order][min(int(place), len(values) - 1)])
