@@ -12,8 +12,8 @@ import altair as alt
 from leaderboards.board.cells import Grid
 from leaderboards.board.columns import STAGE_COLUMNS
 from leaderboards.board.entry import Entry
-from leaderboards.charts.board_charts import ridge_template, stage_template
-from leaderboards.charts.ridges import ridges
+from leaderboards.charts.ridges import ridge_template, ridges
+from leaderboards.charts.stages import stage_template
 from leaderboards.charts.vega import COLOURS, number, plain, specification
 from leaderboards.records.schema import Value, is_number
 
