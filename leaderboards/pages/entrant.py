@@ -46,7 +46,6 @@ class EntrantView:
     reason: str
     places: int
     compared: bool
-    drawing: bool
     unsound: Mapping[str, str]
     sections: tuple[Section, ...]
     charts: tuple[Chart, ...]
@@ -69,7 +68,7 @@ class EntrantView:
 
     @property
     def scripts(self) -> tuple[Script, ...]:
-        return (bundle.charts(),) if self.charts and self.drawing else ()
+        return (bundle.charts(),) if self.charts else ()
 
     @property
     def folder(self) -> str:
@@ -115,7 +114,6 @@ def entrant_views(view: SuiteView, unsound: Mapping[str, Mapping[str, str]], bes
             reason=reasons.get(id(entry), ""),
             places=places,
             compared=id(entry) in listed,
-            drawing=bool(view.charts) or view.compared,
             unsound=unsound.get(file, {}),
             sections=tuple(section(measurement) for measurement in record.measurements.values()),
             charts=_charts(record, beside.arrays, draw=place < PICTURED),

@@ -508,6 +508,15 @@ def test_partial_runs_stand_apart(record_of: RecordOf, written: Written, site: P
     assert "--limit 64" in own.one("pre").text
 
 
+def test_charts_of_a_partial_run_are_drawn_where_the_board_is_empty(
+    record_of: RecordOf, written: Written, site: Path
+) -> None:
+    render(written(record_of("A", limit=64, energies=-1.0)), site, [DIGITS])
+    own = read(site / "digits" / "partial-64" / "A.html")
+    assert list(own.all("figure", **{"class": "chart"}))
+    assert len(list(own.all("script", type="module"))) == 1
+
+
 def test_what_is_not_comparable_is_listed_with_its_reason(record_of: RecordOf, written: Written, site: Path) -> None:
     render(written(record_of("A"), record_of("Old", suite={"version": 0})), site, [DIGITS])
     page = read(site / "digits" / "index.html")
