@@ -21,6 +21,8 @@ from harness.data.images import Examples
 from harness.measures.intervals import proportion
 from harness.measures.measure import Cost, Measure, Note, ShardResult, Summary, flags_of
 from harness.threat import ThreatModel
+from leaderboards.board.labels import label
+from leaderboards.records.schema import Quantity
 
 SQUARE_GAIN = 0.002
 """AutoAttack doubts an evaluation in which Square, the black-box stage, still breaks more than this share."""
@@ -70,6 +72,23 @@ class RobustAccuracy(Measure):
 
     def settings(self) -> dict[str, Any]:
         return {"version": "standard", "stages": list(STAGES), "targets": TARGETS, "batch_size": self.batch_size}
+
+    def quantities(self) -> Mapping[str, Quantity]:
+        said = (
+            "Share of examples that stay correct under AutoAttack, measured here, with its interval: an upper bound on the"
+            " true robust accuracy."
+        )
+        accuracy = Quantity(
+            title=label("autoattack_accuracy"),
+            short="AutoAttack",
+            unit="fraction",
+            better="higher",
+            kind="headline",
+            description=said,
+        )
+        after = [f"accuracy_after.{stage}" for stage in STAGES]
+        stages = {name: Quantity(title=label(name), unit="fraction", better="higher") for name in after}
+        return {"autoattack_accuracy": accuracy, **stages}
 
     def cost(self, classes: int) -> Cost:
         targets = min(TARGETS, classes - 1)
