@@ -22,7 +22,7 @@ _LOWER, _HIGHER = ("fid", "kid"), ("inception_score", "precision", "recall")
 _SHOWN = {
     "fid": ("FID", "Fréchet distance to the training images."),
     "starts.fid": ("FID, 0 steps", "The starts alone, before any step: Fréchet distance."),
-    "kid": ("KID", "Squared kernel distance to the training images, unbiased."),
+    "kid": ("KID", "Unbiased squared kernel distance to the training images."),
     "inception_score": ("IS", "Inception Score."),
 }
 

@@ -52,14 +52,15 @@ class Energies(Measure):
 
     def quantities(self) -> Mapping[str, Quantity]:
         main, deltas = prefix(MAIN), ("delta_marginal_energy", "delta_joint_energy")
-        found = {"natural_accuracy": Quantity(title=label("natural_accuracy"), unit="fraction", better="higher")}
+        found = {
+            name: Quantity(title=label(name), unit="fraction", better="higher")
+            for name in ("natural_accuracy", *map(accuracy_value, self.attacks))
+        }
         for series in (*NATURAL, *(f"{main}{name}" for name in (*(f"{name}_adv" for name in NATURAL), *deltas))):
             found[f"{series}.sd"] = Quantity(title=label(f"{series}.sd"), unit="energy")
         for name in NATURAL:
             found[f"{name}.mean"] = Quantity(title=label(f"{name}.mean"), unit="energy")
         for attack in self.attacks:
-            name = accuracy_value(attack)
-            found[name] = Quantity(title=label(name), unit="fraction", better="higher")
             for key in HEADLINES:
                 name = f"{prefix(attack)}{key}.mean"
                 over_sd = key.endswith("_normalised")  # small is smooth

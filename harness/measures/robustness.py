@@ -21,7 +21,7 @@ from harness.data.images import Examples
 from harness.measures.intervals import proportion
 from harness.measures.measure import Cost, Measure, Note, ShardResult, Summary, flags_of
 from harness.threat import ThreatModel
-from leaderboards.board.labels import label
+from leaderboards.board.labels import ATTACKS, label
 from leaderboards.records.schema import Quantity
 
 SQUARE_GAIN = 0.002
@@ -86,8 +86,15 @@ class RobustAccuracy(Measure):
             kind="headline",
             description=said,
         )
-        after = [f"accuracy_after.{stage}" for stage in STAGES]
-        stages = {name: Quantity(title=label(name), unit="fraction", better="higher") for name in after}
+        stages = {
+            (name := f"accuracy_after.{stage}"): Quantity(
+                title=label(name),
+                unit="fraction",
+                better="higher",
+                description=f"Robust accuracy when AutoAttack has run up to and with {ATTACKS[stage]}.",
+            )
+            for stage in STAGES
+        }
         return {"autoattack_accuracy": accuracy, **stages}
 
     def cost(self, classes: int) -> Cost:

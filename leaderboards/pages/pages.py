@@ -28,7 +28,8 @@ from leaderboards.board.columns import COLUMNS, PARTIAL_COLUMNS, STAGE_COLUMNS
 from leaderboards.board.correlations import FEWEST, correlations
 from leaderboards.board.downloads import as_bibtex, as_csv, as_json, bibtex
 from leaderboards.board.filters import choices, groups_of
-from leaderboards.board.generation import MEASURE, SCORES, score_rows, seconds_per_thousand, with_generation
+from leaderboards.board.generation import MEASURE, SCORES, score_rows, seconds_per_thousand
+from leaderboards.board.measures import described, shown
 from leaderboards.charts.board_charts import board_charts, pictured
 from leaderboards.charts.entrant_charts import entrant_charts
 from leaderboards.charts.scripts import digest, inline
@@ -198,9 +199,9 @@ def _view(
         "norm": info.norm if info else suite.norm,
         "board": board,
         "newest": max((e.measured_at for e in entries if e.measured_at), default=None),
-        "main": make_grid(board.entries, with_generation(COLUMNS, board.entries)),
-        "stages": make_grid([e for e in board.measured if _has_stages(e)], STAGE_COLUMNS),
-        "partial": make_grid(board.partial, with_generation(PARTIAL_COLUMNS, board.partial)),
+        "main": make_grid(board.entries, shown(COLUMNS, board.entries)),
+        "stages": make_grid([e for e in board.measured if _has_stages(e)], described(STAGE_COLUMNS, board.measured)),
+        "partial": make_grid(board.partial, shown(PARTIAL_COLUMNS, board.partial)),
         "arrays": arrays,
         "choices": choices(board.entries),
         "charts": [pictured(chart) for chart in board_charts(board.entries, arrays)],
