@@ -1,5 +1,7 @@
 """The attacks whose effect on the energies is compared, by the names that arrays, values and pages use.
 
+To add an attack, write it (harness.attacks.attack says how) and add a line to ATTACKS.
+
 Published of a standard CIFAR-10 classifier (Mirza et al. 2024): untargeted attacks on the cross-entropy push E(x) far below
 its natural value, targeted attacks and attacks on a margin raise it.
 """

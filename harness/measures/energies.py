@@ -64,7 +64,7 @@ class Energies(Measure):
             if attack.obstacle(classes, threat.norm, side):
                 continue
             short, times = attack.shortened(classes)
-            work = partial(short, model, examples.x, y, still, torch.Generator().manual_seed(self.seed))
+            work = partial(short.perturb, model, examples.x, y, still, torch.Generator().manual_seed(self.seed))
             total += times * seconds(work, examples.x.device, warm=number == 0)
         return total
 
@@ -84,11 +84,11 @@ class Energies(Measure):
             if obstacle := attack.obstacle(logits.shape[1], threat.norm, min(x.shape[2:])):
                 notes.append(Note("attacks-left-out", f"{name} was not run: {obstacle}"))
                 continue
-            x_adv = attack(model, x, y, threat, generator_of(self.seed, examples.start, name))
-            logits_adv, rejected = _verified(model, x, x_adv, logits, threat, name)
-            notes += rejected
-            arrays |= {f"{prefix(name)}{key}": array for key, array in _found(logits, logits_adv, y).items()}
-            arrays[correct_array(name)] = logits_adv.argmax(1) == y
+            found = attack(model, x, y, threat, generator_of(self.seed, examples.start, name), natural=logits)
+            if found.rejected:
+                notes.append(Note("rejected", REJECTED.format(name), int((~found.counted).sum())))
+            arrays |= {f"{prefix(name)}{key}": array for key, array in _found(logits, found.logits, y).items()}
+            arrays[correct_array(name)] = ~found.broken
         notes += batch_notes(model)
         return ShardResult({name: array.cpu().numpy() for name, array in arrays.items()}, tuple(notes))
 
@@ -128,6 +128,8 @@ class Energies(Measure):
 
 NATURAL = ("marginal_energy", "joint_energy")
 
+REJECTED = "{{n}} images of {} break the threat model or have no finite logits: not counted"
+
 HEADLINES = (
     *("marginal_energy_adv", "joint_energy_adv", "delta_marginal_energy", "delta_joint_energy"),
     *("delta_marginal_energy_normalised", "delta_joint_energy_normalised", "kl_conditional", "kl_marginal"),
@@ -143,18 +145,6 @@ def correct_array(attack: str) -> str:
 def accuracy_value(attack: str) -> str:
     """The value that is the accuracy under an attack."""
     return "pgd_accuracy" if attack == MAIN else f"{attack}.accuracy"
-
-
-def _verified(
-    model: nn.Module, x: Tensor, x_adv: Tensor, logits: Tensor, threat: ThreatModel, name: str
-) -> tuple[Tensor, list[Note]]:
-    """Logits of what an attack returned. An image that breaks the rules is no adversarial point: the natural one counts."""
-    with torch.no_grad():
-        logits_adv = model(x_adv)
-    valid = threat.verify(x, x_adv).valid & logits_adv.isfinite().all(1)
-    refused = int((~valid).sum())
-    message = f"{{n}} images of {name} break the threat model or have no finite logits: not counted"
-    return torch.where(valid.unsqueeze(1), logits_adv, logits), [Note("rejected", message, refused)] if refused else []
 
 
 def _found(logits: Tensor, logits_adv: Tensor, y: Tensor) -> dict[str, Tensor]:

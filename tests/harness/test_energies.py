@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ from harness.measures import Energies, ShardResult, Summary
 from harness.measures.distributions import DELTA_EDGES, ENERGY_EDGES, Bins, distribution
 from harness.measures.energies import accuracy_value, correct_array
 from harness.suites.suite import SUITES
-from harness.threat import ThreatModel
+from harness.threat import Norm, ThreatModel
 from zoo.checkpoints import own_entrants
 
 THREAT = ThreatModel("Linf", 0.05)
@@ -60,19 +60,21 @@ def test_the_identities_hold_for_what_is_kept(which: str) -> None:
     )
     kept: dict[str, torch.Tensor] = {}
 
-    class Keeping:
+    @dataclass(frozen=True)
+    class Keeping(Attack):
         """An attack whose images are kept for the test."""
 
-        by_gradient = True
+        name: str
+        attack: Attack
 
-        def __init__(self, name: str, attack: Attack) -> None:
-            self.name, self.attack = name, attack
+        def passes(self, classes: int) -> tuple[int, int]:
+            return self.attack.passes(classes)
 
-        def __getattr__(self, name: str) -> object:
-            return getattr(self.attack, name)
+        def obstacle(self, classes: int, norm: Norm, side: int) -> str:
+            return self.attack.obstacle(classes, norm, side)
 
-        def __call__(self, model, x, y, threat, generator) -> torch.Tensor:
-            kept[self.name] = self.attack(model, x, y, threat, generator)
+        def perturb(self, model, x, y, threat, generator) -> torch.Tensor:
+            kept[self.name] = self.attack.perturb(model, x, y, threat, generator)
             return kept[self.name]
 
     measure = replace(SHORT, attacks={name: Keeping(name, attack) for name, attack in SHORT.attacks.items()})
@@ -135,7 +137,7 @@ def test_any_number_of_classes_and_any_image_is_measured(classes: int, shape: tu
 
 
 class Cheat(PGD):
-    def __call__(self, model, x, y, threat, generator) -> torch.Tensor:
+    def perturb(self, model, x, y, threat, generator) -> torch.Tensor:
         return (x + 2 * threat.eps).clamp(0, 1)
 
 
