@@ -13,7 +13,7 @@ from harness.attacks.individual import APGD, Square, TargetedAPGD, TargetedFAB
 from harness.attacks.pgd import PGD
 
 MAIN = "pgd"
-"""The attack whose arrays and values carry no name of an attack; those of any other begin with its name and a point."""
+"""The attack that the board shows, that a check takes before AutoAttack, and whose energies have a standard deviation."""
 
 ATTACKS: dict[str, Attack] = {
     MAIN: PGD(),
@@ -31,4 +31,4 @@ ATTACKS: dict[str, Attack] = {
 
 def prefix(attack: str) -> str:
     """What the names of an attack's arrays and values begin with."""
-    return "" if attack == MAIN else f"{attack}."
+    return f"{attack}."

@@ -92,10 +92,10 @@ def show_results(records: Sequence[Record]) -> None:
             f"{n}{' (partial)' if record.partial else ''}",
             percent(number(record, "standard", "standard_accuracy")),
             percent(number(record, "autoattack", "autoattack_accuracy")),
-            percent(number(record, "energies", "pgd_accuracy")),
+            percent(number(record, "energies", "pgd.accuracy")),
             plain(number(record, "energies", "marginal_energy.mean")),
-            plain(number(record, "energies", "delta_marginal_energy.mean")),
-            plain(number(record, "energies", "delta_marginal_energy_normalised.mean")),
+            plain(number(record, "energies", "pgd.delta_marginal_energy.mean")),
+            plain(number(record, "energies", "pgd.delta_marginal_energy_normalised.mean")),
             plain(number(record, "smoothness", "lipschitz_energy_normalised.mean")),
         )
     wide(table)

@@ -38,11 +38,11 @@ class Energies(Measure):
 
     dE is natural minus adversarial: negative where the attack raises the energy. Energies scale with the logits, so what
     is divided by sd E(x) may be compared between entrants. Each attack sees every example, by itself; what it returns
-    where it fails its class says. Arrays and values of an attack begin with its name and a point, those of "pgd" do not.
+    where it fails its class says. Arrays and values of an attack begin with its name and a point.
     """
 
     name: ClassVar[str] = "energies"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     seed: int = 0
     attacks: Mapping[str, Attack] = field(default_factory=lambda: dict(ATTACKS))
 
@@ -96,7 +96,7 @@ class Energies(Measure):
         wide = {name: array.astype(np.float64) for name, array in arrays.items() if array.dtype != bool}
         zero = arrays["zero_gradient"]
         spread = standard_deviation(wide["marginal_energy"]).value or np.nan
-        values: dict[str, Value] = {"natural_accuracy": proportion(arrays["natural_correct"])}
+        values: dict[str, Value] = {"standard_accuracy": proportion(arrays["natural_correct"])}
         distributions: dict[str, Distribution] = {}
         bins = {"delta_marginal_energy": Bins(DELTA_EDGES, 0.0, spread)}
         bins["delta_joint_energy"] = bins["delta_marginal_energy"]
@@ -119,7 +119,7 @@ class Energies(Measure):
                 if key in HEADLINES:
                     values[f"{start}{key}.mean"] = found.mean
                 if attack == MAIN and key in bins:
-                    values[f"{key}.sd"] = standard_deviation(numbers)
+                    values[f"{start}{key}.sd"] = standard_deviation(numbers)
         flags = flags_of(notes)
         if zero.any():
             flags = (*flags, warning("the cross-entropy", zero))
@@ -139,12 +139,12 @@ HEADLINES = (
 
 def correct_array(attack: str) -> str:
     """The array that says which examples an attack leaves correct."""
-    return "pgd_correct" if attack == MAIN else f"{attack}.correct"
+    return f"{prefix(attack)}correct"
 
 
 def accuracy_value(attack: str) -> str:
     """The value that is the accuracy under an attack."""
-    return "pgd_accuracy" if attack == MAIN else f"{attack}.accuracy"
+    return f"{prefix(attack)}accuracy"
 
 
 def _found(logits: Tensor, logits_adv: Tensor, y: Tensor) -> dict[str, Tensor]:

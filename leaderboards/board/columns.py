@@ -140,7 +140,7 @@ ENERGIES = (
         "delta_marginal_energy_mean",
         "Mean ΔE(x)",
         "Mean of E(x) - E(x_adv) under PGD: negative where the attacked examples have the higher energy.",
-        _measured("energies", "delta_marginal_energy.mean"),
+        _measured("energies", "pgd.delta_marginal_energy.mean"),
         group=ENERGY,
     ),
     Column(
@@ -148,7 +148,7 @@ ENERGIES = (
         "Mean |ΔE(x)| / sd",
         "Mean |E(x) - E(x_adv)| over the standard deviation of E(x): it does not depend on the scale of the logits."
         " Small where the energy is smooth.",
-        _measured("energies", "delta_marginal_energy_normalised.mean"),
+        _measured("energies", "pgd.delta_marginal_energy_normalised.mean"),
         better="lower",
         group=ENERGY,
     ),

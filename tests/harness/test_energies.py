@@ -121,7 +121,7 @@ def test_a_linear_energy_moves_by_no_more_than_the_dual_norm_allows() -> None:
     model[1].weight.copy_(torch.stack([w, -w]))
     arrays = Energies(attacks={MAIN: PGD()})(model, examples, THREAT).arrays
     # E(x,0) = -w.x rises by all that it can
-    np.testing.assert_allclose(arrays["joint_energy"] - arrays["joint_energy_adv"], -bound, rtol=1e-4)
+    np.testing.assert_allclose(arrays["joint_energy"] - arrays["pgd.joint_energy_adv"], -bound, rtol=1e-4)
 
 
 @pytest.mark.parametrize("classes", [2, 3, 4, 1000])
@@ -184,8 +184,13 @@ def test_values_and_distributions_say_the_same() -> None:
         assert sum(raw.histogram.counts) + raw.histogram.below + raw.histogram.above == 40
         kl = summary.values[f"{start}kl_conditional.mean"].value + summary.values[f"{start}kl_marginal.mean"].value
         assert kl >= -1e-5
-    for old in ("pgd_accuracy", "marginal_energy_adv.mean", "joint_energy_adv.sd", "delta_joint_energy.mean"):
-        assert summary.values[old].value is not None
+    for name in (
+        "pgd.accuracy",
+        "pgd.marginal_energy_adv.mean",
+        "pgd.joint_energy_adv.sd",
+        "pgd.delta_joint_energy.mean",
+    ):
+        assert summary.values[name].value is not None
 
 
 def test_a_shard_is_drawn_for_by_its_place_alone() -> None:
@@ -194,7 +199,7 @@ def test_a_shard_is_drawn_for_by_its_place_alone() -> None:
     moved = SHORT(model, replace(examples, start=40), THREAT).arrays
     alone = replace(SHORT, attacks={"square": SHORT.attacks["square"]})(model, examples, THREAT).arrays
     assert all((first[name] == again[name]).all() for name in first)
-    assert (first["marginal_energy_adv"] != moved["marginal_energy_adv"]).any()
+    assert (first["pgd.marginal_energy_adv"] != moved["pgd.marginal_energy_adv"]).any()
     assert (alone["square.marginal_energy_adv"] == first["square.marginal_energy_adv"]).all()
 
 
