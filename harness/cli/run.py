@@ -16,7 +16,6 @@ import zoo
 from harness.classifier.devices import devices
 from harness.cli import options
 from harness.cli.options import stderr
-from harness.cli.render import render_site
 from harness.cli.selection import Failures, available, chosen_entrants, chosen_measures
 from harness.cli.tables import show_generation, show_plan, show_results
 from harness.errors import BadInput, one_line
@@ -25,6 +24,7 @@ from harness.run.executors.local import Done, LocalExecutor
 from harness.run.findings import write_findings
 from harness.run.inputs import refuse_overwriting, sources, with_images
 from harness.run.plan import Plan, Task, make_plan
+from harness.run.site import render_site
 from harness.run.store import Store
 from harness.suites.files import find_suite
 
