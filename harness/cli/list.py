@@ -3,38 +3,48 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import click
+from rich.markup import escape
 from rich.table import Table
 
-import zoo
 from harness.cli import options
-from harness.cli.tables import wide
 from harness.errors import BadInput
-from harness.measures import MEASURES
-from harness.suites.files import find_suite
-from harness.suites.suite import SUITES
-from harness.training.recipes import built_in
-from zoo.published import published_result
 
 FOR_MACHINES = ("spec",)
 """Columns that --json has and the table does not: they say again what others say."""
+
+
+@dataclass(frozen=True)
+class EntrantsOptions:
+    """What `harness list entrants` is asked for."""
+
+    suite_name: str
+    model_dir: Path
+    as_json: bool
+
+
+def table(rows: list[dict[str, Any]], title: str) -> Table:
+    """Rows as a table for people. Names and texts are users' own: they are shown as they are, brackets too."""
+    made = Table(title=escape(title), title_justify="left")
+    shown = [column for column in rows[0] if column not in FOR_MACHINES]
+    for column in shown:
+        made.add_column(column.replace("_", " "), overflow="fold", justify="right" if "accuracy" in column else "left")
+    for row in rows:
+        made.add_row(*(escape(_cell(column, row[column])) for column in shown))
+    return made
 
 
 def _print(rows: list[dict[str, Any]], as_json: bool, title: str) -> None:
     if as_json:
         click.echo(json.dumps(rows, indent=1, ensure_ascii=False))
         return
-    table = Table(title=title, title_justify="left")
-    shown = [column for column in rows[0] if column not in FOR_MACHINES]
-    for column in shown:
-        table.add_column(column.replace("_", " "), overflow="fold", justify="right" if "accuracy" in column else "left")
-    for row in rows:
-        table.add_row(*(_cell(column, row[column]) for column in shown))
-    wide(table)
+    from harness.cli.tables import wide
+
+    wide(table(rows, title))
 
 
 def _cell(key: str, value: Any) -> str:
@@ -60,8 +70,10 @@ def command() -> None:
 
 @command.command(name="suites")
 @click.option("--json", "as_json", is_flag=True)
-def suites(as_json: bool) -> None:
+def list_suites(as_json: bool) -> None:
     """Built-in suites."""
+    from harness.suites.suite import SUITES
+
     rows = [
         {
             "name": suite.name,
@@ -79,8 +91,10 @@ def suites(as_json: bool) -> None:
 
 @command.command(name="measures")
 @click.option("--json", "as_json", is_flag=True)
-def measures(as_json: bool) -> None:
+def list_measures(as_json: bool) -> None:
     """Measures, with their default settings and passes for one example of ten classes."""
+    from harness.measures import MEASURES
+
     rows: list[dict[str, Any]] = []
     for measure in MEASURES.values():
         cost = asdict(measure.cost(10))
@@ -101,8 +115,10 @@ def measures(as_json: bool) -> None:
 
 @command.command(name="recipes")
 @click.option("--json", "as_json", is_flag=True)
-def recipes(as_json: bool) -> None:
+def list_recipes(as_json: bool) -> None:
     """Recipes of training: what they change of each other; --json has every field."""
+    from harness.training.recipes import built_in
+
     rows: list[dict[str, Any]] = []
     for name, recipe in built_in().items():
         fields = asdict(recipe) | {"beta": recipe.strength}
@@ -115,11 +131,16 @@ def recipes(as_json: bool) -> None:
 @click.option("--suite", "suite_name", required=True)
 @options.model_dir
 @click.option("--json", "as_json", is_flag=True)
-def entrants(suite_name: str, model_dir: Path, as_json: bool) -> None:
+@options.typed(EntrantsOptions)
+def list_entrants(given: EntrantsOptions) -> int:
     """Entrants of a suite: source, architecture, published numbers, whether their files are here."""
-    suite = find_suite(suite_name)
+    import zoo
+    from harness.suites.files import find_suite
+    from zoo.published import published_result
+
+    suite = find_suite(given.suite_name)
     rows: list[dict[str, Any]] = []
-    for entrant in zoo.entrants(suite.domain, model_dir=model_dir, own_folders=options.own_folders()):
+    for entrant in zoo.entrants(suite.domain, model_dir=given.model_dir, own_folders=options.own_folders()):
         card = entrant.card
         known = (
             published_result(suite.domain.dataset, suite.domain.norm, card.name)
@@ -143,4 +164,5 @@ def entrants(suite_name: str, model_dir: Path, as_json: bool) -> None:
             f"expected entrants of {suite.name}, got none that ship or that RobustBench has;"
             " train one (harness train) or name one: checkpoint:PATH@ARCHITECTURE, python:MODULE:CALLABLE"
         )
-    _print(rows, as_json, f"entrants of {suite.name}")
+    _print(rows, given.as_json, f"entrants of {suite.name}")
+    return 0

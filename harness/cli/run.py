@@ -77,11 +77,11 @@ def command(given: RunOptions) -> int:
     """Measure entrants on a suite. The same command again does only what is missing."""
     from harness.classifier.devices import devices
     from harness.cli.progress import following
-    from harness.cli.render import render_site
     from harness.cli.tables import show_generation, show_plan, show_results
     from harness.run.executors.executor import executor_for
     from harness.run.selection import Faults, chosen_entrants, chosen_measures
     from harness.run.session import Request, begin
+    from harness.run.site import render_site
     from harness.suites.files import find_suite
 
     suite = find_suite(given.suite_name)

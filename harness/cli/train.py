@@ -125,7 +125,7 @@ def _train(given: dict[str, Any], world: World, on: str) -> int:
     name = require_name(given["name"] or stem)
     device = devices(on, None)[0]
     images = datasets.load(
-        suite.dataset,
+        suite.loaded_from,
         "train",
         data_dir=given["data_dir"],
         shape=suite.shape,
@@ -185,7 +185,7 @@ def _train(given: dict[str, Any], world: World, on: str) -> int:
     click.echo(str(entrant.path))
     by_name = folder.resolve() in (SHIPPED, *(own.resolve() for own in options.own_folders()))
     spec = name if by_name else f"checkpoint:{entrant.path}"
-    on = f" --dataset {images.name}" if find_suite(given["suite_name"]).dataset != images.name else ""
+    on = f" --dataset {suite.loaded_from}" if find_suite(given["suite_name"]).dataset != images.name else ""
     click.echo(f"judge it: harness run --suite {given['suite_name']}{on} --entrants {spec}")
     if other is not None:
         which = "last" if trained.selected == trained.best else "best"

@@ -1,0 +1,71 @@
+"""The site of an output folder: every suite's board and entrants, rendered from its records alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.suites.suite import SUITES, Suite
+from leaderboards.board.entry import Published
+from leaderboards.pages.pages import Rendered, SuitePage, render
+from leaderboards.records.files import file_stem
+from zoo.published import published
+
+
+@dataclass(frozen=True)
+class Site:
+    """What was rendered, and where."""
+
+    root: Path
+    rendered: Rendered
+
+    @property
+    def problems(self) -> list[str]:
+        """One line for each record or array that could not be used."""
+        return [f"{problem.file}: {problem.message}" for problem in self.rendered.problems]
+
+    def page_of(self, suite: str) -> Path:
+        """The board of a suite."""
+        return self.root / file_stem(suite) / "index.html"
+
+
+def published_rows(suite: Suite) -> tuple[Published, ...]:
+    """What RobustBench publishes for a suite's data and threat model; nothing where the suite varies them."""
+    if suite.base:
+        return ()
+    return tuple(
+        Published(
+            name=row.name,
+            standard_accuracy=row.standard_accuracy,
+            autoattack_accuracy=row.autoattack_accuracy,
+            best_known_accuracy=row.best_known_accuracy,
+            architecture=row.architecture,
+            title=row.title,
+            authors=row.authors,
+            venue=row.venue,
+            link=row.link,
+            additional_data=row.additional_data,
+            unreliable=row.unreliable,
+        )
+        for row in published(suite.domain.dataset, suite.domain.norm)
+    )
+
+
+def suite_page(suite: Suite) -> SuitePage:
+    """A suite as the pages need it: they know neither suites nor the zoo."""
+    return SuitePage(
+        name=suite.name,
+        title=suite.title,
+        description=suite.description,
+        dataset=suite.dataset,
+        norm=suite.norm,
+        eps=suite.eps,
+        published=published_rows(suite),
+    )
+
+
+def render_site(out: Path, check: bool = False) -> Site:
+    """Render out/site from out/results: the built-in suites, and those that only records know. `check` writes nothing."""
+    root = out / "site"
+    pages = [suite_page(suite) for suite in SUITES.values()]
+    return Site(root, render(out / "results", root, pages, out / "arrays", out / "samples", check=check))
