@@ -46,7 +46,7 @@ AXES = (
         "energy",
         "the change of energy under attack",
         "Mean |ΔE(x)| / sd of E(x)",
-        "Left is smoother. PGD's budget is short, so |ΔE(x)| errs low.",
+        "Further left is smoother. PGD takes few steps, so |ΔE(x)| errs low.",
         "energies",
         "delta_marginal_energy_normalised.mean",
     ),
@@ -54,7 +54,7 @@ AXES = (
         "lipschitz",
         "the Lipschitz constant of the energy",
         "Local Lipschitz constant of E(x) / sd of E(x)",
-        "Left is smoother. A maximum that is searched for errs low.",
+        "Further left is smoother. The search for the maximum takes few steps, so it errs low.",
         "smoothness",
         "lipschitz_energy_normalised.mean",
     ),
@@ -62,7 +62,7 @@ AXES = (
         "linearity",
         "the local linearity gap",
         "Local linearity gap of the cross-entropy / sd of E(x)",
-        "Left is straighter. A maximum that is searched for errs low.",
+        "Further left is straighter. The search for the maximum takes few steps, so it errs low.",
         "smoothness",
         "linearity_gap_normalised.mean",
     ),
@@ -70,7 +70,7 @@ AXES = (
         "fid",
         "the quality of generated images",
         "FID of generated images",
-        "Left is closer to the real images, by the extractor and number of images that the record names.",
+        "Further left is closer to the real images. The record names the extractor and the number of images.",
         "generation",
         "fid",
     ),
@@ -129,8 +129,8 @@ def against_standard(entries: Sequence[Entry]) -> Chart | None:
     return Chart(
         "against-standard",
         "Robust against standard accuracy",
-        "Up is more robust, right is more accurate on unchanged images. Filled marks were measured here and carry their"
-        " intervals; hollow ones are published by others.",
+        "Higher is more robust. Further right is more accurate on unchanged images. Filled marks were measured here and show"
+        " their intervals. Hollow marks are published by others.",
         _scatter("Standard accuracy, %", percent=True),
         _rows(points),
     )
@@ -160,7 +160,7 @@ def against(entries: Sequence[Entry], axis: Axis) -> Chart | None:
     return Chart(
         f"against-{axis.key}",
         f"Robust accuracy against {axis.words}",
-        f"Measured entrants, each number with its interval. {axis.reading}",
+        f"Only measured entrants, with intervals. {axis.reading}",
         _scatter(axis.title, percent=False),
         _rows(points),
     )
