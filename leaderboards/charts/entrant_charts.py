@@ -31,7 +31,7 @@ def entrant_charts(record: Record, dynamics: Dynamics | None) -> tuple[Chart, ..
 def _histograms(energies: Measurement) -> Chart | None:
     """Histograms of E(x), natural and under each attack, in the record's own bins."""
     natural = energies.distributions.get("marginal_energy")
-    series = [("Natural images", "natural", natural)] + [
+    series = [("Unchanged images", "natural", natural)] + [
         (label, "attacked", energies.distributions.get(f"{attack}.marginal_energy_adv"))
         for attack, label in SHORT.items()
     ]
@@ -62,9 +62,9 @@ def _histograms(energies: Measurement) -> Chart | None:
             rows.append({"name": label, "kind": kind, "row": row, "m": number(found.mean.value)})
     return Chart(
         "energies-chart",
-        "E(x) of natural images and under each attack",
-        "Each row is the distribution of the marginal energy over the same examples, scaled to its own height; the tick is"
-        " its mean. Left is what the classifier finds more likely.",
+        "E(x) of unchanged images and under each attack",
+        "Each row is the distribution of the marginal energy over the same examples. Every row has the same height, and a"
+        " tick marks its mean. Further left the classifier finds the images more likely.",
         {**with_domains(_histogram_template(), x=span), "height": ROW * len(shown) + 40},
         rows,
     )
@@ -158,8 +158,8 @@ def _arrows(energies: Measurement) -> Chart | None:
     return Chart(
         "arrows",
         "Where each attack takes the energies",
-        "From the mean (E(x), E(x,y)) of natural images, the ring, to the mean under each attack. Up is a label that fits"
-        " less; left is an image that the classifier finds more likely.",
+        "The ring is the mean (E(x), E(x,y)) of unchanged images. Each arrow leads from it to the mean under one attack."
+        " Higher means that the label fits less. Further left means that the classifier finds the image more likely.",
         with_domains(_arrow_template(), x=x_domain, y=y_domain),
         rows,
     )

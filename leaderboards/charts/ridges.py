@@ -105,8 +105,9 @@ def ridge_chart(found: Ridges | None) -> Chart | None:
     return Chart(
         "ridges",
         "How far the energy moves under attack",
-        "E(x) − E(x_adv) under PGD, over the standard deviation of E(x), for every example. A narrow peak at 0 is a smooth"
-        f" energy; left of 0 the attacked image has the higher energy. Each ridge is scaled to its own height.{more}",
+        "The distribution of E(x) − E(x_adv) under PGD, divided by the standard deviation of E(x), over the examples. A narrow"
+        " peak at 0 means a smooth energy. Left of 0 the attacked image has the higher energy. Every ridge has the same"
+        f" height.{more}",
         spec,
         rows,
     )

@@ -20,6 +20,7 @@ from leaderboards.charts.vega import (
     QUIET,
     RAISED,
     Chart,
+    Rows,
     apart,
     number,
     plain,
@@ -45,7 +46,7 @@ AXES = (
         "energy",
         "the change of energy under attack",
         "Mean |ΔE(x)| / sd of E(x)",
-        "Left is smoother. PGD's budget is short, so |ΔE(x)| errs low.",
+        "Further left is smoother. PGD takes few steps, so |ΔE(x)| errs low.",
         "energies",
         "pgd.delta_marginal_energy_normalised.mean",
     ),
@@ -53,7 +54,7 @@ AXES = (
         "lipschitz",
         "the Lipschitz constant of the energy",
         "Local Lipschitz constant of E(x) / sd of E(x)",
-        "Left is smoother. A maximum that is searched for errs low.",
+        "Further left is smoother. The search for the maximum takes few steps, so it errs low.",
         "smoothness",
         "lipschitz_energy_normalised.mean",
     ),
@@ -61,7 +62,7 @@ AXES = (
         "linearity",
         "the local linearity gap",
         "Local linearity gap of the cross-entropy / sd of E(x)",
-        "Left is straighter. A maximum that is searched for errs low.",
+        "Further left is straighter. The search for the maximum takes few steps, so it errs low.",
         "smoothness",
         "linearity_gap_normalised.mean",
     ),
@@ -69,92 +70,112 @@ AXES = (
         "fid",
         "the quality of generated images",
         "FID of generated images",
-        "Left is closer to the real images, by the extractor and number of images that the record names.",
+        "Further left is closer to the real images. The record names the extractor and the number of images.",
         "generation",
         "fid",
     ),
 )
 
 
+@dataclass(frozen=True)
+class Reach:
+    """A number of a mark with its interval, as far as there is one, in the units of its axis."""
+
+    at: float
+    low: float | None = None
+    high: float | None = None
+
+    @staticmethod
+    def of(value: Value | None, factor: float) -> Reach | None:
+        """A measured value times `factor`; None where there is no finite one."""
+        if value is None or not is_number(value.value):
+            return None
+        low, high = (number(factor * end) if is_number(end) else None for end in (value.low, value.high))
+        return Reach(number(factor * value.value), low, high)
+
+
+@dataclass(frozen=True)
+class Point:
+    """One entrant's mark: `y` is its robust accuracy in percent. `measured` here, or published by others."""
+
+    entry: Entry
+    measured: bool
+    x: Reach
+    y: Reach
+
+    def row(self, label: float | None, left: bool) -> Mapping[str, str | float]:
+        """The mark as Vega reads it; `label` is the height of its name, which stands to its left or right, None without."""
+        row: dict[str, str | float | None] = {
+            "name": plain(self.entry.name),
+            "kind": "measured" if self.measured else "published",
+            "paper": plain(self.entry.text("venue")),
+            "y": self.y.at,
+            "yl": self.y.low,
+            "yh": self.y.high,
+            "x": self.x.at,
+            "xl": self.x.low,
+            "xh": self.x.high,
+        }
+        if label is not None:
+            row |= {"ly": number(label), "side": "left" if left else "right"}
+        return {field: content for field, content in row.items() if content is not None}
+
+
 def against_standard(entries: Sequence[Entry]) -> Chart | None:
-    rows = [row for entry in entries if (row := _accuracies(entry)) is not None]
-    if len(rows) < 2:
+    """Robust against standard accuracy, both from one source: measured where there are both, else published."""
+    points = [point for entry in entries if (point := _measured(entry) or _published(entry)) is not None]
+    if len(points) < 2:
         return None
     return Chart(
         "against-standard",
         "Robust against standard accuracy",
-        "Up is more robust, right is more accurate on unchanged images. Filled marks were measured here and carry their"
-        " intervals; hollow ones are published by others.",
+        "Higher is more robust. Further right is more accurate on unchanged images. Filled marks were measured here and show"
+        " their intervals. Hollow marks are published by others.",
         _scatter("Standard accuracy, %", percent=True),
-        _named(rows),
+        _rows(points),
     )
 
 
-def _accuracies(entry: Entry) -> dict[str, Any] | None:
-    """A row of the scatter: both accuracies from one source, measured where there are both."""
-    robust, standard = (
-        entry.measured("autoattack", "autoattack_accuracy"),
-        entry.measured("standard", "standard_accuracy"),
-    )
-    if _has(robust) and _has(standard):
-        return {**_row(entry, "measured"), **_ends("y", robust, 100), **_ends("x", standard, 100)}
-    row = entry.published
-    if (
-        row is None
-        or entry.ranking is None
-        or entry.ranking[1] is Basis.MEASURED
-        or not is_number(row.standard_accuracy)
-    ):
+def _measured(
+    entry: Entry, measure: str = "standard", value: str = "standard_accuracy", factor: float = 100
+) -> Point | None:
+    """Robust accuracy against one measured figure, shown times `factor`."""
+    x = Reach.of(entry.measured(measure, value), factor)
+    y = Reach.of(entry.measured("autoattack", "autoattack_accuracy"), 100)
+    return Point(entry, True, x, y) if x is not None and y is not None else None
+
+
+def _published(entry: Entry) -> Point | None:
+    row, ranking = entry.published, entry.ranking
+    if row is None or ranking is None or ranking[1] is Basis.MEASURED or not is_number(row.standard_accuracy):
         return None
-    x, y = number(100 * row.standard_accuracy), number(100 * entry.ranking[0])
-    return {**_row(entry, "published"), "x": x, "y": y}
+    return Point(entry, False, Reach(number(100 * row.standard_accuracy)), Reach(number(100 * ranking[0])))
 
 
 def against(entries: Sequence[Entry], axis: Axis) -> Chart | None:
     """Robust accuracy against one measured figure."""
-    rows = []
-    for entry in entries:
-        robust, figure = entry.measured("autoattack", "autoattack_accuracy"), entry.measured(axis.measure, axis.value)
-        if _has(robust) and _has(figure):
-            rows.append({**_row(entry, "measured"), **_ends("y", robust, 100), **_ends("x", figure, 1)})
-    if len(rows) < 2:
+    points = [point for entry in entries if (point := _measured(entry, axis.measure, axis.value, 1)) is not None]
+    if len(points) < 2:
         return None
     return Chart(
         f"against-{axis.key}",
         f"Robust accuracy against {axis.words}",
-        f"Measured entrants, each number with its interval. {axis.reading}",
+        f"Only measured entrants, with intervals. {axis.reading}",
         _scatter(axis.title, percent=False),
-        _named(rows),
+        _rows(points),
     )
 
 
-def _has(value: Value | None) -> bool:
-    return value is not None and is_number(value.value)
-
-
-def _row(entry: Entry, kind: str) -> dict[str, Any]:
-    return {"name": plain(entry.name), "kind": kind, "paper": plain(entry.text("venue"))}
-
-
-def _ends(axis: str, value: Value | None, factor: float) -> dict[str, float]:
-    """A value and its interval as fields of a row, as far as they are there."""
-    ends = {axis: value.value, f"{axis}l": value.low, f"{axis}h": value.high} if value else {}
-    return {field: number(factor * end) for field, end in ends.items() if is_number(end)}
-
-
-def _named(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows with places for names, moved apart where few enough have names at all."""
-    if len(rows) > MOST_NAMED:
-        return rows
-    low, high = min(row["y"] for row in rows), max(row["y"] for row in rows)
-    gap = (high - low or 1) * 16 / HEIGHT
-    places = apart([row["y"] for row in rows], gap, low - gap, high + gap)
-    middle = (min(row["x"] for row in rows) + max(row["x"] for row in rows)) / 2
+def _rows(points: Sequence[Point]) -> Rows:
+    """The marks, with places for names, moved apart where few enough have names at all."""
+    if len(points) > MOST_NAMED:
+        return [point.row(None, False) for point in points]
+    xs, ys = [point.x.at for point in points], [point.y.at for point in points]
+    gap = (max(ys) - min(ys) or 1) * 16 / HEIGHT
+    labels = apart(ys, gap, min(ys) - gap, max(ys) + gap)
+    middle = (min(xs) + max(xs)) / 2
     # a name stands on the side where there is room for it
-    return [
-        {**row, "ly": number(y), "side": "left" if row["x"] > middle else "right"}
-        for row, y in zip(rows, places, strict=True)
-    ]
+    return [point.row(label, point.x.at > middle) for point, label in zip(points, labels, strict=True)]
 
 
 @cache

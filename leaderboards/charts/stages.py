@@ -29,7 +29,7 @@ def stage_chart(entries: Sequence[Entry]) -> Chart | None:
         return None
     more = f" The first {MOST_LINES} of {len(lines)} entrants." if len(lines) > MOST_LINES else ""
     lines = lines[:MOST_LINES]
-    names = ["natural", *(column.heading.removeprefix("After ") for column in columns)]
+    names = ["no attack", *(column.heading.removeprefix("After ") for column in columns)]
     every = [100 * value.value for _, values in lines for value in values if value.value is not None]
     low, high = max(0.0, min(every) - 4), min(100.0, max(every) + 4)
     last = [100 * (values[-1].value or 0) for _, values in lines]
@@ -47,8 +47,8 @@ def stage_chart(entries: Sequence[Entry]) -> Chart | None:
     return Chart(
         "stages-chart",
         "What each stage of AutoAttack leaves",
-        "The four attacks run one after the other, each on what is still classified correctly. A late fall says that the"
-        f" first ones were misled.{more}",
+        "The four attacks run one after the other. Each attacks only the examples that are still correct. If the accuracy"
+        f" falls late, the first attacks were misled.{more}",
         stage_template(tuple(names), low, high, len(lines) <= MOST_NAMED),
         rows,
     )

@@ -31,7 +31,7 @@ COURSES = (
     Course(
         "dynamics-energy",
         "ΔE(x) in training",
-        "Mean E(x) − E(x_adv) under the training attack after each epoch, on fixed images of train and on held-out ones.",
+        "Mean E(x) − E(x_adv) under the training attack after each epoch, on fixed training images and on held-out images.",
         "mean ΔE(x)",
         1.0,
         "train.delta_marginal_energy",
@@ -40,8 +40,8 @@ COURSES = (
     Course(
         "dynamics-accuracy",
         "Accuracy under PGD in training",
-        "Share of the same images that stay correct under PGD after each epoch. Where the held-out line falls while the"
-        " other rises, training overfits.",
+        "Share of the same images that are still correct under PGD after each epoch. If the held-out line falls while the"
+        " other one rises, training overfits.",
         "PGD accuracy, %",
         100.0,
         "train.pgd_accuracy",
@@ -68,7 +68,10 @@ def _chart(course: Course, dynamics: Dynamics) -> Chart | None:
     marks = ""
     if dynamics.phases:
         words = ", ".join(f"{phase.first} to {phase.last}" for phase in dynamics.phases)
-        marks = f" Phases, found by change points of ΔE(x) on train, are epochs {words}; dashed lines part them."
+        marks = (
+            f" The phases are epochs {words}, found by change points of ΔE(x) on training images. Dashed lines separate"
+            " them."
+        )
     if dynamics.overfitting_epoch is not None:
         rows.append({"overfit": dynamics.overfitting_epoch})
         marks += f" Robust overfitting begins at epoch {dynamics.overfitting_epoch}."

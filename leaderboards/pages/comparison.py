@@ -23,7 +23,7 @@ from leaderboards.pages.suite import SuitePage
 from leaderboards.records.schema import Value, is_number
 
 STAGES = tuple(column for column in STAGE_COLUMNS if column.bar)
-NAMES = ("natural", *(column.heading.removeprefix("After ") for column in STAGES))
+NAMES = ("no attack", *(column.heading.removeprefix("After ") for column in STAGES))
 MOST = 400
 """Entrants whose distributions the page carries."""
 

@@ -34,153 +34,162 @@ TOPICS: tuple[Topic, ...] = (
     Topic(
         "accuracy",
         "Accuracy",
-        "Shares of the suite's test examples, each with an interval for what chance alone would change.",
+        "Each accuracy is a share of the suite's test examples. Its interval tells what chance alone would change: how far"
+        " other examples could have moved it.",
         (
             Number(
                 "Standard accuracy",
-                "Share of unchanged examples whose largest logit is that of the label.",
+                "Share of the unchanged examples for which the largest logit belongs to the label.",
                 "1/n · #{ i : argmaxₖ f(xᵢ)ₖ = yᵢ }",
-                "Neither way on these examples. It says nothing of other data.",
+                "Neither way on these examples. It says nothing about other data.",
             ),
             Number(
                 "Robust accuracy (AutoAttack)",
-                "Share of examples that AutoAttack 'standard' leaves correct: APGD-CE, targeted APGD-DLR,"
-                " targeted FAB and Square, one after the other, each on what is left. An example counts as broken"
-                f" only where the changed image was checked to lie in {BALL}.",
+                "Share of examples that are still correct after AutoAttack, version 'standard'. It runs four attacks in a row:"
+                " APGD-CE, targeted APGD-DLR, targeted FAB, Square. Each attacks only the examples that are still correct."
+                " An example counts as broken only if the changed image was checked to lie in"
+                f" {BALL}.",
                 "1/n · #{ i : no attack found x′ in B(xᵢ) with argmaxₖ f(x′)ₖ ≠ yᵢ }",
                 "High. It is an upper bound on the true robust accuracy: a stronger attack may find more.",
                 "Croce and Hein, ICML 2020",
             ),
             Number(
                 "Published, best known",
-                "What RobustBench publishes of the same classifier, set beside and never mixed with what was"
-                " measured here. 'Best known' is the lowest accuracy that any published attack has reached.",
+                "What RobustBench publishes about the same classifier. It stands beside what was measured here and is never"
+                " mixed with it. 'Best known' is the lowest accuracy that any published attack has reached.",
                 errs="High, for the same reason.",
                 source="Croce et al., NeurIPS 2021 Datasets and Benchmarks",
             ),
             Number(
                 "Interval",
-                "Wilson's score interval for shares, Student's t for means, at 95 %. Two entrants whose intervals"
-                " overlap may owe their order to chance; all entrants are judged on the same examples, so a"
-                " paired comparison would be sharper.",
+                "95 % intervals: Wilson's score interval for shares, Student's t for means. If the intervals of two entrants"
+                " overlap, their order may be chance. All entrants are judged on the same examples, so a paired"
+                " comparison would tell smaller differences apart.",
                 "(p̂ + z²/2n ± z √(p̂(1−p̂)/n + z²/4n²)) / (1 + z²/n)",
-                "It covers the choice of examples alone, not the randomness of training nor the weakness of an attack.",
+                "It covers the choice of the examples alone, not the randomness of training and not a weak attack.",
                 "Wilson, JASA 1927",
             ),
             Number(
                 "Rank",
-                "By measured AutoAttack accuracy where there is one, else by the best known published accuracy,"
-                " else by the published AutoAttack accuracy. Equal accuracies share a rank. Runs on the first"
-                " examples only, and runs on other images or another threat model, are not ranked.",
+                "Entrants are ranked by measured AutoAttack accuracy. Without one, the best known published accuracy counts;"
+                " without that too, the published AutoAttack accuracy. Equal accuracies share a rank. Not ranked: runs on the"
+                " first examples only, and runs on other images or under another threat model.",
             ),
         ),
     ),
     Topic(
         "energy",
         "Energies",
-        "A classifier's logits f(x) read as an energy-based model. Energies scale with the logits, so entrants"
-        " are compared by what is divided by the standard deviation of E(x) over the examples.",
+        "A classifier's logits f(x) can be read as an energy-based model. Energies grow with the scale of the logits, and"
+        " that scale differs between entrants. To compare entrants, energies are divided by the standard deviation of E(x)"
+        " over the examples.",
         (
             Number(
                 "E(x), marginal energy",
-                "Low where the classifier finds an image likely.",
+                "Low for an image that the classifier finds likely.",
                 "E(x) = −log Σₖ exp f(x)ₖ",
                 source="Grathwohl et al., ICLR 2020",
             ),
             Number(
                 "E(x,y), joint energy",
-                "Low where the label fits the image. The cross-entropy is E(x,y) − E(x).",
+                "Low if the label fits the image. The cross-entropy is E(x,y) − E(x).",
                 "E(x,y) = −f(x)ᵧ",
             ),
             Number(
                 "ΔE(x), ΔE(x,y)",
-                "How an attack moves the energy. Negative: the attacked image has the higher energy.",
+                "How far an attack moves the energy. It is negative if the attacked image has the higher energy.",
                 "ΔE(x) = E(x) − E(x_adv)",
-                "|ΔE| errs low: the attacks' budgets are short.",
+                "|ΔE| errs low: these attacks take few steps, and more steps could move the energy further.",
                 "Mirza et al., ECCV 2024",
             ),
             Number(
                 "Terms of the KL",
-                "The divergence that TRADES trains on, split into a conditional and a marginal term.",
+                "TRADES trains on this divergence. It is the sum of a conditional and a marginal term.",
                 "KL(p(·|x) ‖ p(·|x_adv)) = E[E(x_adv,k) − E(x,k)] + ΔE(x),  k ~ p(·|x)",
             ),
             Number(
                 "Accuracy under one attack",
-                "Each of ten attacks runs on every example, not only on what others have left.",
-                errs="High, and more than AutoAttack's: budgets are short.",
+                "Ten attacks are run one by one. Each attacks every example, also those that another attack has broken.",
+                errs="High, by more than AutoAttack's accuracy: these attacks take few steps.",
             ),
         ),
     ),
     Topic(
         "smoothness",
         "Smoothness",
-        "How the loss and the energy behave close to a test example. All are small where the landscape is smooth."
-        " Maxima are searched for by a few steps, so they err low; classifiers that hide their gradients are"
-        " flagged and not scored.",
+        "How the loss and the energy change close to a test example. Every number is small if the landscape is smooth."
+        " A maximum is searched for with few steps, so it errs low. A classifier that hides its gradients gets a flag and no"
+        " score.",
         (
             Number("Gradient norms", "Steepness at the example.", "‖∇E(x)‖₁, ‖∇E(x)‖₂"),
             Number(
                 "Local Lipschitz constant",
-                "The largest slope that was found between the example and a point of the ball; of the logits and of E(x).",
+                "The steepest slope found between the example and a point of the ball. Given for the logits and for E(x).",
                 "max over x′ in B(x) of |E(x) − E(x′)| / ‖x − x′‖",
                 "Low.",
                 "Yang et al., NeurIPS 2020",
             ),
             Number(
                 "Curvature",
-                "How the gradient turns along its own sign, of the cross-entropy ℓ and of E(x).",
+                "How much the gradient changes over a small step in the direction of its sign. Given for the cross-entropy ℓ"
+                " and for E(x).",
                 "‖∇ℓ(x + hz) − ∇ℓ(x)‖,  z = sign ∇ℓ(x) / ‖sign ∇ℓ(x)‖₂",
                 source="Moosavi-Dezfooli et al., CVPR 2019",
             ),
             Number(
                 "Local linearity gap",
-                "The largest distance of the loss from its tangent in the ball.",
+                "The largest distance found between the loss and its tangent in the ball.",
                 "max over δ of |ℓ(x+δ) − ℓ(x) − δ·∇ℓ(x)|",
                 "Low.",
                 "Qin et al., NeurIPS 2019",
             ),
             Number(
                 "ELLE",
-                "Squared distance of the loss from a straight line between two random points of the ball.",
+                "Squared distance of the loss from a straight line, at a point between two random points of the ball.",
                 "(ℓ((1−a)xₐ + a x_b) − (1−a)ℓ(xₐ) − aℓ(x_b))²",
                 source="Abad Rocamora et al., ICLR 2024",
             ),
             Number(
                 "Gradient alignment",
-                "Whether the gradient points the same way at a random point of the ball.",
+                "0 if the gradient at a random point of the ball points the same way as at the example.",
                 "1 − cos(∇ℓ(x), ∇ℓ(x+u))",
                 source="Andriushchenko and Flammarion, NeurIPS 2020",
             ),
-            Number("Deviation in the ball", "Spread of E(x+u) over random points u of the ball.", "sd of E(x+u)"),
             Number(
-                "Range on the path", "Largest less smallest E(x) on the straight way to the PGD point.", errs="Low."
+                "Deviation in the ball", "How widely E(x+u) spreads over random points u of the ball.", "sd of E(x+u)"
+            ),
+            Number(
+                "Range on the path",
+                "The largest E(x) minus the smallest, on the straight line from the example to the PGD point.",
+                errs="Low.",
             ),
             Number(
                 "Rank correlation",
-                "Spearman's ρ of a figure of smoothness with AutoAttack accuracy over the entrants of a board,"
-                " with its p-value. Entrants are few, chosen by hand and often related: it describes the board"
-                " and proves nothing beyond it.",
+                "Spearman's ρ between one number of smoothness and AutoAttack accuracy, over the entrants of a board, with its"
+                " p-value. The entrants are few, chosen by hand and often related. So ρ describes this board and proves"
+                " nothing about other classifiers.",
             ),
         ),
     ),
     Topic(
         "generation",
         "Generated images",
-        "Where a suite asks for it, images are drawn by descending the classifier's energy and set beside real ones.",
+        "If a suite asks for it, images are made by lowering the classifier's energy step by step. They are compared with real"
+        " images.",
         (
             Number(
                 "FID, KID",
-                "Distance between the features of generated and of real images. A figure goes with its number of"
-                " images, its real images and its extractor: others do not compare.",
+                "Distance between the features of generated images and those of real images. Two distances compare only if"
+                " the number of images, the real images and the feature extractor are the same.",
                 "FID = ‖μ − μᵣ‖² + tr(Σ + Σᵣ − 2(ΣΣᵣ)^½)",
-                "FID errs high, the more so the fewer the images; KID does not.",
+                "FID errs high, and more with fewer images. KID does not.",
                 "Heusel et al., NeurIPS 2017; Bińkowski et al., ICLR 2018",
             ),
             Number(
                 "Inception score",
-                "High where each image is of a clear class and all classes occur.",
+                "High if each image clearly belongs to one class and all classes occur.",
                 "exp E[KL(p(y|x) ‖ p(y))]",
-                "It can be raised without better images.",
+                "It can rise although the images are not better.",
                 "Salimans et al., NeurIPS 2016",
             ),
         ),
@@ -188,18 +197,18 @@ TOPICS: tuple[Topic, ...] = (
     Topic(
         "run",
         "The run",
-        "Where a number comes from stands on the entrant's page: device, precision, seeds, commit, library"
-        " versions, the sha256 of the weights, and the command that measures it again.",
+        "An entrant's page says where each number comes from: device, precision, seeds, commit, library versions, the sha256"
+        " of the weights, and the command that measures it again.",
         (
             Number(
                 "Seconds",
-                "Compute time, added over all measures and shards, on the device that the entrant's page names.",
-                errs="Not wall time, and not comparable between devices.",
+                "Compute time on the device that the entrant's page names, added up over all measures and shards.",
+                errs="It is not wall time. Times on different devices do not compare.",
             ),
             Number(
                 "Flags",
-                "Words that a reader must know: AutoAttack's own warnings, zero gradients, a run on other"
-                " examples or with other code, arrays that do not verify, a publisher's doubts.",
+                "Warnings that a reader must know: AutoAttack's own ones, zero gradients, a run on other examples or with other"
+                " code, arrays that do not verify, doubts of the publisher.",
             ),
         ),
     ),

@@ -68,7 +68,7 @@ def test_fid_has_its_chart_once_records_hold_it(record_of: RecordOf) -> None:
 def test_every_stage_of_autoattack_is_a_point_of_an_entrants_line(record_of: RecordOf) -> None:
     found = charts([record_of("a", robust=0.5)])["stages-chart"]
     assert [(row["stage"], row["y"]) for row in found.data] == [
-        *(("natural", 95.0), ("APGD-CE", 53.0), ("APGD-T", 50.2), ("FAB-T", 50.1), ("Square", 50.0)),
+        *(("no attack", 95.0), ("APGD-CE", 53.0), ("APGD-T", 50.2), ("FAB-T", 50.1), ("Square", 50.0)),
     ]
 
 
