@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import safetensors
@@ -19,11 +19,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 
+from harness.check.conditions import MeasureInfo, differences, listed
+from harness.check.measured import Measured, RecordOnDisk
 from harness.errors import BadInput, one_line
 from harness.measures import Measure
-from leaderboards.records.arrays import read_arrays
 from leaderboards.records.files import file_stem, write_atomically
-from leaderboards.records.schema import Record, SuiteInfo, Value
+from leaderboards.records.schema import Quantity, Record, SuiteInfo, Value
 
 SCHEMA_VERSION: Literal[1] = 1
 
@@ -33,16 +34,6 @@ KEPT = {
     "energies": ("pgd_correct", "marginal_energy", "joint_energy", "marginal_energy_adv", "joint_energy_adv"),
 }
 """The per-sample arrays that gates compare, by measure."""
-
-
-class Measured(BaseModel):
-    """How one measure was taken."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    version: int
-    seed: int
-    settings: dict[str, Any] = Field(description="less the shard size, which all measures of a baseline share")
 
 
 class Description(BaseModel):
@@ -59,8 +50,9 @@ class Description(BaseModel):
     device: str
     shard_size: int = Field(ge=1)
     measured_at: str
-    measures: dict[str, Measured]
+    measures: dict[str, MeasureInfo]
     values: dict[str, Value] = Field(description="the record's values, as <measure>.<value>")
+    quantities: dict[str, Quantity] = Field(default={}, description="how to read values, where the record says it")
 
 
 @dataclass(frozen=True)
@@ -99,39 +91,36 @@ class Baseline:
 
 def from_record(record: Record, arrays_folder: Path) -> Baseline:
     """The baseline that a record gives. Raises BadInput where it holds no per-sample flags, RecordError for lost arrays."""
-    found = {name: m for name, m in record.measurements.items() if name in KEPT and m.arrays is not None}
+    return baseline_of(RecordOnDisk(record, arrays_folder))
+
+
+def baseline_of(measured: Measured) -> Baseline:
+    """The baseline that a record with its arrays gives. Raises BadInput where it holds no per-sample flags."""
+    record = measured.record
+    arrays: dict[str, np.ndarray] = {}
+    found = []
+    for name in (name for name in record.measurements if name in KEPT):
+        held = measured.arrays(name)
+        if kept := {key: held[key] for key in KEPT[name] if key in held}:
+            arrays |= kept
+            found.append(record.measurements[name])
     if not found:
         raise BadInput(
             f"expected a record of {record.entrant.name} with one of {', '.join(KEPT)}, got"
             f" {', '.join(record.measurements) or 'none'}; measure it with harness run"
         )
-    arrays: dict[str, np.ndarray] = {}
-    for name, measurement in found.items():
-        assert measurement.arrays is not None
-        held = read_arrays(arrays_folder, measurement.arrays)
-        arrays |= {key: held[key] for key in KEPT[name] if key in held}
-    measures = {
-        name: Measured(
-            version=m.version, seed=m.seed, settings={key: v for key, v in m.settings.items() if key != "shard_size"}
-        )
-        for name, m in record.measurements.items()
-    }
-    one = next(iter(found.values()))
     description = Description(
         suite=record.suite,
         limit=record.limit,
         entrant=record.entrant.name,
         weights_sha256=record.entrant.weights_sha256,
-        precision=one.provenance.precision,
-        device=one.provenance.device,
-        shard_size=one.settings["shard_size"],
-        measured_at=max(measurement.provenance.measured_at for measurement in found.values()),
-        measures=measures,
-        values={
-            f"{name}.{key}": value
-            for name, measurement in record.measurements.items()
-            for key, value in measurement.values.items()
-        },
+        precision=found[0].provenance.precision,
+        device=found[0].provenance.device,
+        shard_size=found[0].settings["shard_size"],
+        measured_at=max(measurement.provenance.measured_at for measurement in found),
+        measures={name: MeasureInfo.of_measurement(m) for name, m in record.measurements.items()},
+        values={f"{name}.{key}": value for name, m in record.measurements.items() for key, value in m.values.items()},
+        quantities={f"{name}.{key}": q for name, m in record.measurements.items() for key, q in m.quantities.items()},
     )
     return Baseline(description, arrays)
 
@@ -145,7 +134,10 @@ def baseline_path(place: Path, suite: str, entrant: str) -> Path:
 
 def write_baseline(path: Path, baseline: Baseline) -> bool:
     """Write it in one step; returns whether the file changed."""
-    described = json.dumps(json.loads(baseline.description.model_dump_json()), sort_keys=True)
+    plain = json.loads(baseline.description.model_dump_json())
+    if not plain["quantities"]:  # the file of a record that says nothing of them stays as it was
+        del plain["quantities"]
+    described = json.dumps(plain, sort_keys=True)
     arrays = {name: np.ascontiguousarray(baseline.arrays[name]) for name in sorted(baseline.arrays)}
     content = save_arrays(arrays, metadata={"baseline": described})
     if path.exists() and path.read_bytes() == content:
@@ -178,28 +170,10 @@ def read_baseline(path: Path) -> Baseline:
 def refuse_other(baseline: Baseline, suite: SuiteInfo, measures: Sequence[Measure]) -> None:
     """Raises BadInput, with the difference named, where a candidate would be measured otherwise than the baseline was."""
     was = baseline.description
-    said = {field: getattr(was.suite, field) for field in SuiteInfo.model_fields}
-    apart = [
-        (f"suite {field}", said[field], getattr(suite, field)) for field in said if said[field] != getattr(suite, field)
-    ]
-    for measure in measures:
-        then = was.measures[measure.name]
-        now = {"version": measure.version, "seed": measure.seed, **json.loads(json.dumps(measure.settings()))}
-        before = {"version": then.version, "seed": then.seed, **then.settings}
-        apart += [
-            (f"{measure.name} {key}", before.get(key), now.get(key))
-            for key in sorted(before.keys() | now.keys())
-            if before.get(key) != now.get(key)
-        ]
-    if apart:
-        what = ", ".join(f"{key} {_short(then)}" for key, then, _ in apart)
-        got = ", ".join(f"{key} {_short(now)}" for key, _, now in apart)
+    now = {measure.name: MeasureInfo.of_measure(measure) for measure in measures}
+    if apart := differences(was.suite, was.measures, suite, now):
+        what, got = listed(apart)
         raise BadInput(
             f"expected what the baseline of {was.entrant} was measured with ({what}), got {got}; measure the baseline's"
             " entrant again (harness run), write its baseline again (harness baseline), or name the suite it belongs to"
         )
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 80 else f"{text[:77]}..."
