@@ -35,6 +35,9 @@ KEPT = {
 }
 """The per-sample arrays that gates compare, by measure."""
 
+FLAGS = {"standard": "correct", "pgd": "pgd_correct", "autoattack": "stage", "robust": "stage"}
+"""The array that a gate on an accuracy cannot do without."""
+
 
 class Description(BaseModel):
     """What a baseline says of itself."""
@@ -69,9 +72,8 @@ class Baseline:
 
     def flags(self, gate: str) -> np.ndarray:
         """The (n,) bool flags that a gate on accuracy compares; see harness.check.gates.ACCURACIES. Raises BadInput."""
-        needed = {"standard": ("correct",), "pgd": ("pgd_correct",)}.get(gate, ("stage",))
-        if missing := [name for name in needed if name not in self.arrays]:
-            measure = next(measure for measure, names in KEPT.items() if missing[0] in names)
+        if FLAGS[gate] not in self.arrays:
+            measure = next(measure for measure, names in KEPT.items() if FLAGS[gate] in names)
             raise BadInput(
                 f"expected a baseline with the measure {measure} for the gate {gate!r}, got"
                 f" {', '.join(self.description.measures)}; measure it with harness run, then harness baseline again"
