@@ -2,13 +2,14 @@
 
 1. Natural images, all of them: one pass an example. What is misclassified is not robust.
 2. PGD-20, on examples in random order, with looks after 1/32, 1/16, ... of them. What PGD breaks is not robust, so a clear
-   drop is seen here, at some thousandth of AutoAttack's cost. It counts for the gate `robust` alone, and only where the
-   baseline holds PGD's flags too: then both sides mean "survives PGD-20 and AutoAttack". Where it does not, an example that
-   AutoAttack would have left robust might be called lost.
+   drop is seen here, at about a thousandth of AutoAttack's cost. This counts for the gate `robust` alone, and only where the
+   baseline holds PGD's flags too: then `robust` means "survives PGD-20 and AutoAttack" on both sides. Without the baseline's
+   PGD flags it would mean two different things, and an example that AutoAttack leaves robust could be called lost.
 3. AutoAttack on shards in random order, with looks after 1/32, ... of them. Within a batch of shards its stages are run one
-   after another, and a failure that later stages cannot undo ends it.
+   after another, and a failure that later stages cannot undo ends the check.
 
-Passing needs flags that are settled: only whole stages 1 to 3 on a batch settle them.
+Each interim look spends part of alpha (see harness.check.sequential). A gate passes only on settled flags: a batch's flags are
+settled when its last stage has been run.
 """
 
 from __future__ import annotations

@@ -10,11 +10,12 @@ Every gate looks at a worsening w, positive where the candidate is worse: for ac
 So at most alpha of the candidates that are no worse fail, and at most alpha of those that are worse by the margin pass. One
 that is worse by less than the margin may do either or stay undecided.
 
-Accuracies: the exact one-sided McNemar test (McNemar 1947), which is the binomial test on discordant pairs. The bound that a
-pass rests on is exact too, and errs high (it passes too seldom): with theta the share of `lost` among discordant pairs and psi
-the share of discordant pairs, w = (2 theta - 1) psi, and both get Clopper-Pearson's bound at alpha / 2. A bootstrap would be
-shorter but has no width where no pair is discordant, which is how most harmless changes look. The interval that is shown is
-the bootstrap's (BCa, Efron 1987). Values: Student's paired t test where both have them by example, else z from two intervals.
+Accuracies: the exact one-sided McNemar test (McNemar 1947), which is the binomial test on discordant pairs. A pass rests on an
+upper bound of w that is exact and errs high, so that a gate passes too seldom: with theta the share of `lost` among the
+discordant pairs and psi the share of discordant pairs, w = (2 theta - 1) psi, and each of the two gets Clopper-Pearson's bound
+at alpha / 2. A bootstrap interval would be shorter, but it has no width where no pair is discordant, and most harmless changes
+leave none. The interval that a gate shows is the bootstrap's (BCa, Efron 1987). Values: Student's paired t test where both
+sides have them by example, else a z test from their two intervals.
 """
 
 from __future__ import annotations
