@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 import safetensors
@@ -20,15 +20,18 @@ from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 
 from harness.attacks.named import MAIN
+from harness.check.conditions import MeasureInfo, differences, listed
+from harness.check.measured import Measured, RecordOnDisk
 from harness.errors import BadInput, one_line
 from harness.measures import Measure
 from harness.measures.energies import correct_array
-from leaderboards.records.arrays import measured_arrays
 from leaderboards.records.files import file_stem, write_atomically
 from leaderboards.records.renames import name_now, renamed, version_now
-from leaderboards.records.schema import Record, SuiteInfo, Value
+from leaderboards.records.schema import Quantity, Record, SuiteInfo, Value
 
 SCHEMA_VERSION: Literal[1] = 1
+
+Named = TypeVar("Named")
 
 PGD_CORRECT = correct_array(MAIN)
 
@@ -39,15 +42,8 @@ KEPT = {
 }
 """The per-sample arrays that gates compare, by measure."""
 
-
-class Measured(BaseModel):
-    """How one measure was taken."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    version: int
-    seed: int
-    settings: dict[str, Any] = Field(description="less the shard size, which all measures of a baseline share")
+FLAGS = {"standard": "correct", "pgd": PGD_CORRECT, "autoattack": "stage", "robust": "stage"}
+"""The array that a gate on an accuracy cannot do without."""
 
 
 class Description(BaseModel):
@@ -64,8 +60,9 @@ class Description(BaseModel):
     device: str
     shard_size: int = Field(ge=1)
     measured_at: str
-    measures: dict[str, Measured]
+    measures: dict[str, MeasureInfo]
     values: dict[str, Value] = Field(description="the record's values, as <measure>.<value>")
+    quantities: dict[str, Quantity] = Field(default={}, description="how to read values, where the record says it")
 
 
 @dataclass(frozen=True)
@@ -82,9 +79,8 @@ class Baseline:
 
     def flags(self, gate: str) -> np.ndarray:
         """The (n,) bool flags that a gate on accuracy compares; see harness.check.gates.ACCURACIES. Raises BadInput."""
-        needed = {"standard": ("correct",), "pgd": (PGD_CORRECT,)}.get(gate, ("stage",))
-        if missing := [name for name in needed if name not in self.arrays]:
-            measure = next(measure for measure, names in KEPT.items() if missing[0] in names)
+        if FLAGS[gate] not in self.arrays:
+            measure = next(measure for measure, names in KEPT.items() if FLAGS[gate] in names)
             raise BadInput(
                 f"expected a baseline with the measure {measure} for the gate {gate!r}, got"
                 f" {', '.join(self.description.measures)}; measure it with harness run, then harness baseline again"
@@ -104,38 +100,36 @@ class Baseline:
 
 def from_record(record: Record, arrays_folder: Path) -> Baseline:
     """The baseline that a record gives. Raises BadInput where it holds no per-sample flags, RecordError for lost arrays."""
-    found = {name: m for name, m in record.measurements.items() if name in KEPT and m.arrays is not None}
+    return baseline_of(RecordOnDisk(record, arrays_folder))
+
+
+def baseline_of(measured: Measured) -> Baseline:
+    """The baseline that a record with its arrays gives. Raises BadInput where it holds no per-sample flags."""
+    record = measured.record
+    arrays: dict[str, np.ndarray] = {}
+    found = []
+    for name in (name for name in record.measurements if name in KEPT):
+        held = measured.arrays(name)
+        if kept := {key: held[key] for key in KEPT[name] if key in held}:
+            arrays |= kept
+            found.append(record.measurements[name])
     if not found:
         raise BadInput(
             f"expected a record of {record.entrant.name} with one of {', '.join(KEPT)}, got"
             f" {', '.join(record.measurements) or 'none'}; measure it with harness run"
         )
-    arrays: dict[str, np.ndarray] = {}
-    for name, measurement in found.items():
-        held = measured_arrays(arrays_folder, measurement)
-        arrays |= {key: held[key] for key in KEPT[name] if key in held}
-    measures = {
-        name: Measured(
-            version=m.version, seed=m.seed, settings={key: v for key, v in m.settings.items() if key != "shard_size"}
-        )
-        for name, m in record.measurements.items()
-    }
-    one = next(iter(found.values()))
     description = Description(
         suite=record.suite,
         limit=record.limit,
         entrant=record.entrant.name,
         weights_sha256=record.entrant.weights_sha256,
-        precision=one.provenance.precision,
-        device=one.provenance.device,
-        shard_size=one.settings["shard_size"],
-        measured_at=max(measurement.provenance.measured_at for measurement in found.values()),
-        measures=measures,
-        values={
-            f"{name}.{key}": value
-            for name, measurement in record.measurements.items()
-            for key, value in measurement.values.items()
-        },
+        precision=found[0].provenance.precision,
+        device=found[0].provenance.device,
+        shard_size=found[0].settings["shard_size"],
+        measured_at=max(measurement.provenance.measured_at for measurement in found),
+        measures={name: MeasureInfo.of_measurement(m) for name, m in record.measurements.items()},
+        values={f"{name}.{key}": value for name, m in record.measurements.items() for key, value in m.values.items()},
+        quantities={f"{name}.{key}": q for name, m in record.measurements.items() for key, q in m.quantities.items()},
     )
     return Baseline(description, arrays)
 
@@ -149,7 +143,10 @@ def baseline_path(place: Path, suite: str, entrant: str) -> Path:
 
 def write_baseline(path: Path, baseline: Baseline) -> bool:
     """Write it in one step; returns whether the file changed."""
-    described = json.dumps(json.loads(baseline.description.model_dump_json()), sort_keys=True)
+    plain = json.loads(baseline.description.model_dump_json())
+    if not plain["quantities"]:  # the file of a record that says nothing of them stays as it was
+        del plain["quantities"]
+    described = json.dumps(plain, sort_keys=True)
     arrays = {name: np.ascontiguousarray(baseline.arrays[name]) for name in sorted(baseline.arrays)}
     content = save_arrays(arrays, metadata={"baseline": described})
     if path.exists() and path.read_bytes() == content:
@@ -183,42 +180,27 @@ def up_to_date(baseline: Baseline) -> Baseline:
     """The baseline by the names of today, as the record that it came from would be read; see leaderboards.records.renames."""
     was = baseline.description
     measures = {
-        name: measured.model_copy(update={"version": version_now(name, measured.version)})
-        for name, measured in was.measures.items()
+        name: info.model_copy(update={"version": version_now(name, info.version)})
+        for name, info in was.measures.items()
     }
-    values = {}
-    for name, value in was.values.items():
-        measure, _, key = name.partition(".")
-        values[f"{measure}.{name_now(measure, key)}"] = value
-    description = was.model_copy(update={"measures": measures, "values": values})
+    description = was.model_copy(
+        update={"measures": measures, "values": _renamed(was.values), "quantities": _renamed(was.quantities)}
+    )
     return Baseline(description, renamed("energies", baseline.arrays))
+
+
+def _renamed(found: Mapping[str, Named]) -> dict[str, Named]:
+    parts = {name: name.partition(".") for name in found}
+    return {f"{measure}.{name_now(measure, key)}": found[name] for name, (measure, _, key) in parts.items()}
 
 
 def refuse_other(baseline: Baseline, suite: SuiteInfo, measures: Sequence[Measure]) -> None:
     """Raises BadInput, with the difference named, where a candidate would be measured otherwise than the baseline was."""
     was = baseline.description
-    said = {field: getattr(was.suite, field) for field in SuiteInfo.model_fields}
-    apart = [
-        (f"suite {field}", said[field], getattr(suite, field)) for field in said if said[field] != getattr(suite, field)
-    ]
-    for measure in measures:
-        then = was.measures[measure.name]
-        now = {"version": measure.version, "seed": measure.seed, **json.loads(json.dumps(measure.settings()))}
-        before = {"version": then.version, "seed": then.seed, **then.settings}
-        apart += [
-            (f"{measure.name} {key}", before.get(key), now.get(key))
-            for key in sorted(before.keys() | now.keys())
-            if before.get(key) != now.get(key)
-        ]
-    if apart:
-        what = ", ".join(f"{key} {_short(then)}" for key, then, _ in apart)
-        got = ", ".join(f"{key} {_short(now)}" for key, _, now in apart)
+    now = {measure.name: MeasureInfo.of_measure(measure) for measure in measures}
+    if apart := differences(was.suite, was.measures, suite, now):
+        what, got = listed(apart)
         raise BadInput(
             f"expected what the baseline of {was.entrant} was measured with ({what}), got {got}; measure the baseline's"
             " entrant again (harness run), write its baseline again (harness baseline), or name the suite it belongs to"
         )
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -1,8 +1,8 @@
 """The entrant that a check examines: its flags, measured batch by batch in worker processes.
 
-Every flag is the one that `harness run` finds for the example: same shards, same seeds, same random starts. What has a shard
-in the store is not measured. What is measured in whole shards goes there, also between two stages of AutoAttack, so that a
-check that was interrupted, and a later run, go on from it. PGD on a part of a shard is not kept: it costs seconds.
+Every flag is the one that `harness run` finds for the example: same shards, same seeds, same random starts. A shard that the
+store has is not measured again. Whole shards are kept there, also between two stages of AutoAttack: a check that was
+interrupted, and a later run, go on from them. PGD on a part of a shard is not kept: it costs seconds.
 """
 
 from __future__ import annotations

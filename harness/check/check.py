@@ -2,13 +2,14 @@
 
 1. Natural images, all of them: one pass an example. What is misclassified is not robust.
 2. PGD-20, on examples in random order, with looks after 1/32, 1/16, ... of them. What PGD breaks is not robust, so a clear
-   drop is seen here, at some thousandth of AutoAttack's cost. It counts for the gate `robust` alone, and only where the
-   baseline holds PGD's flags too: then both sides mean "survives PGD-20 and AutoAttack". Where it does not, an example that
-   AutoAttack would have left robust might be called lost.
+   drop is seen here, at about a thousandth of AutoAttack's cost. This counts for the gate `robust` alone, and only where the
+   baseline holds PGD's flags too: then `robust` means "survives PGD-20 and AutoAttack" on both sides. Without the baseline's
+   PGD flags it would mean two different things, and an example that AutoAttack leaves robust could be called lost.
 3. AutoAttack on shards in random order, with looks after 1/32, ... of them. Within a batch of shards its stages are run one
-   after another, and a failure that later stages cannot undo ends it.
+   after another, and a failure that later stages cannot undo ends the check.
 
-Passing needs flags that are settled: only whole stages 1 to 3 on a batch settle them.
+Each interim look spends part of alpha (see harness.check.sequential). A gate passes only on settled flags: a batch's flags are
+settled when its last stage has been run.
 """
 
 from __future__ import annotations
@@ -19,35 +20,19 @@ from typing import Protocol
 
 import numpy as np
 
-from harness.attacks.named import MAIN, prefix
-from harness.check.baseline import Baseline
+from harness.check.baseline import PGD_CORRECT, Baseline
 from harness.check.gates import Gate, Gates
-from harness.check.sequential import FlagGate, shares, sizes
-from harness.check.statistics import (
-    LEVEL,
-    Change,
-    Outcome,
-    examples_needed,
-    holm,
-    interval,
-    judge_change,
-    paired_change,
-    unpaired_change,
-)
-from harness.check.verdict import GateResult, LostExample
+from harness.check.interim import InterimResults, ValueChange
+from harness.check.sequential import FlagGate, sizes
+from harness.check.series import series, series_of
+from harness.check.statistics import Outcome, paired_change, unpaired_change
 from harness.errors import BadInput
 from harness.measures import Summary
-from harness.measures.energies import correct_array
-from leaderboards.records.schema import Value
+from leaderboards.records.schema import Quantity, Value
 from zoo.entrant import did_you_mean
 
 LEAST = 25
 """Examples of the first look at PGD's flags."""
-
-PGD = prefix(MAIN)
-
-PAIRED = ("marginal_energy", "joint_energy")
-"""Energies that a baseline holds by example: their means, at natural and adversarial points, and deltas are compared paired."""
 
 
 class Flags(Protocol):
@@ -62,25 +47,12 @@ class Flags(Protocol):
     def summary(self, measure: str) -> Summary: ...
 
 
-def series_of(value: str) -> str | None:
-    """The energies by example whose mean a value is: 'pgd.joint_energy_adv' of 'energies.pgd.joint_energy_adv.mean'."""
-    measure, _, key = value.partition(".")
-    name, _, what = key.rpartition(".")
-    known = {*PAIRED, *(f"{PGD}{made}" for energy in PAIRED for made in (f"{energy}_adv", f"delta_{energy}"))}
-    return name if measure == "energies" and what == "mean" and name in known else None
-
-
-def series(arrays: Mapping[str, np.ndarray], name: str) -> np.ndarray:
-    """(n,) energies by their name, delta ones as natural minus adversarial."""
-    if name.startswith(f"{PGD}delta_"):
-        energy = name.removeprefix(f"{PGD}delta_")
-        return arrays[energy].astype(np.float64) - arrays[f"{PGD}{energy}_adv"].astype(np.float64)
-    return arrays[name].astype(np.float64)
-
-
 @dataclass
 class Check:
-    """One candidate against one baseline. Calling it measures and judges; `told` is called with a line after each look."""
+    """One candidate against one baseline. Calling it measures and judges; `told` is called with a line after each look.
+
+    Raises BadInput for a gate that the baseline cannot answer.
+    """
 
     gates: Gates
     baseline: Baseline
@@ -88,25 +60,26 @@ class Check:
     given: Mapping[str, Value] = field(default_factory=dict)
     """Values of the candidate that need not be measured, as <measure>.<value>."""
     seed: int = 0
+    """Of the order in which examples are looked at."""
     full: bool = False
     """Go on to the end, whatever is decided: for the whole list of lost examples."""
     told: Callable[[str], None] = lambda line: None
-    flags: dict[str, FlagGate] = field(default_factory=dict, init=False)
-    changes: dict[str, Change] = field(default_factory=dict, init=False)
-    values: dict[str, tuple[float, float]] = field(default_factory=dict, init=False)
+    quantities: Mapping[str, Quantity] = field(default_factory=dict)
+    """How to read values, as <measure>.<value>, beside those of which the baseline says it."""
+    found: InterimResults = field(init=False)
     cost: dict[str, int] = field(default_factory=dict, init=False)
-    broken_by: np.ndarray = field(init=False)
-    """(n,) text: what first broke each example; empty where nothing has."""
+    """On how many examples each stage was run."""
 
     def __post_init__(self) -> None:
-        n = self.baseline.examples
-        self.broken_by = np.full(n, "", dtype="U16")
+        quantities = {**self.quantities, **self.baseline.description.quantities}
+        self.gates = self.gates.directed(quantities)
         random = np.random.default_rng(self.seed)
-        self._order = random.permutation(n)
+        self._order = random.permutation(self.baseline.examples)
         self._shards = random.permutation(len(self.candidate.shards))
-        self._pgd_looks = sizes(n, LEAST)
+        self._pgd_looks = sizes(self.baseline.examples, LEAST)
         self._shard_looks = sizes(len(self._shards), 1)
         pgd, shards = len(self._pgd_looks), len(self._shard_looks)
+        flags = {}
         for gate in self.gates.gates:
             if not gate.measure:
                 self._require(gate.value)
@@ -118,9 +91,9 @@ class Check:
                 "autoattack": (shards, shards),
                 "robust": (pgd - 1 + shards if self._pgd_counts else shards, shards),
             }[gate.measure]
-            self.flags[gate.name] = FlagGate(
-                gate.name, gate.margin, self.gates.alpha, self.baseline.flags(gate.measure), *looks
-            )
+            was = self.baseline.flags(gate.measure)
+            flags[gate.name] = FlagGate(gate.name, gate.margin, self.gates.alpha, was, *looks)
+        self.found = InterimResults(self.gates, self.baseline, quantities, flags)
 
     def _require(self, value: str) -> None:
         """Raises BadInput where the baseline has no such value."""
@@ -133,7 +106,7 @@ class Check:
     @property
     def _pgd_counts(self) -> bool:
         """Whether PGD may break an example for the gate `robust`: the baseline's flags say what it breaks there."""
-        return correct_array(MAIN) in self.baseline.arrays
+        return PGD_CORRECT in self.baseline.arrays
 
     def __call__(self) -> Outcome:
         """Measure until the outcome is known; the outcome of all gates together."""
@@ -145,77 +118,41 @@ class Check:
 
     @property
     def outcome(self) -> Outcome:
-        """Fails where a gate fails, passes where all pass."""
-        found = set(self.outcomes().values())
-        for outcome in (Outcome.FAIL, Outcome.UNDECIDED, Outcome.STOPPED):
-            if outcome in found:
-                return Outcome.UNDECIDED if outcome is Outcome.STOPPED else outcome
-        return Outcome.PASS
-
-    def _p(self) -> dict[str, float]:
-        """Each gate's p so far, corrected for the others; 1 where nothing is known, none where there is no test."""
-        found = {}
-        for gate in self.gates.gates:
-            if gate.measure:
-                found[gate.name] = self.flags[gate.name].p
-            elif gate.name not in self.changes:
-                found[gate.name] = 1.0
-            elif (p := self.changes[gate.name].p) is not None:
-                found[gate.name] = p
-        return dict(zip(found, holm(list(found.values())), strict=True))
-
-    def outcomes(self) -> dict[str, Outcome]:
-        """Each gate's outcome so far; STOPPED where it has not been looked at to the end."""
-        corrected, alpha = self._p(), self.gates.alpha
-        found = {}
-        for gate in self.gates.gates:
-            if not gate.measure:
-                change = self.changes.get(gate.name)
-                found[gate.name] = (
-                    judge_change(change, corrected.get(gate.name), gate.worse, gate.margin, alpha)
-                    if change
-                    else Outcome.STOPPED
-                )
-                continue
-            flags = self.flags[gate.name]
-            if flags.fails(corrected[gate.name]):
-                found[gate.name] = Outcome.FAIL
-            else:
-                found[gate.name] = flags.outcome or Outcome.STOPPED
-        return found
+        """Of all gates together, so far."""
+        return self.found.outcome
 
     def _settled(self) -> bool:
-        found = self.outcomes().values()
         if self.full:
             return False
+        found = self.found.outcomes().values()
         return Outcome.FAIL in found or all(outcome is Outcome.PASS for outcome in found)
 
     def _open(self, *measures: str) -> list[Gate]:
         """Gates on these accuracies that are not decided yet; all of them in a full check."""
-        found = self.outcomes()
+        found = self.found.outcomes()
         waiting = (Outcome.STOPPED, Outcome.UNDECIDED)
         return [g for g in self.gates.gates if g.measure in measures and (self.full or found[g.name] in waiting)]
 
     def _look(self, gate: Gate, examples: np.ndarray, stage: str, *, last: bool, final: bool) -> None:
         """One look at a gate: may it fail, and, where the flags of these examples are `final`, may it pass?"""
-        flags = self.flags[gate.name]
-        if flags.outcome is Outcome.PASS or flags.fails(self._p()[gate.name]):
+        flags = self.found.flags[gate.name]
+
+        def fails() -> bool:
+            return flags.fails(self.found.corrected()[gate.name])
+
+        if flags.outcome is Outcome.PASS or fails():
             return
         flags.look(examples, last=last, stage=stage)
-        if final and not flags.fails(self._p()[gate.name]):
+        if final and not fails():
             if flags.passes(examples, last=last):
                 flags.outcome = Outcome.PASS
             elif last:
                 flags.outcome = Outcome.UNDECIDED
-        if not last and not flags.fails(self._p()[gate.name]):
+        if not last and not fails():
             # the last look, taken now: what nothing has attacked counts as unbroken
             flags.look(np.arange(len(flags.baseline)), last=True, stage=stage, curtailed=True)
         lost, gained, n = flags.seen
         self.told(f"{stage}: {gate.name}, {lost} lost and {gained} gained of {n} examples, p = {flags.p:.2g}")
-
-    def _break(self, examples: np.ndarray, correct: np.ndarray, stage: str) -> None:
-        hit = examples[~correct]
-        self.broken_by[hit[self.broken_by[hit] == ""]] = stage
 
     def _natural(self) -> Iterator[None]:
         accuracies = self._open("standard", "robust", "autoattack")
@@ -224,9 +161,9 @@ class Check:
         everything = np.arange(self.baseline.examples)
         correct = self.candidate.standard()
         self.cost["natural"] = len(everything)
-        self._break(everything, correct, "natural")
+        self.found.mark_broken(everything, correct, "natural")
         for gate in accuracies:
-            flags = self.flags[gate.name]
+            flags = self.found.flags[gate.name]
             if gate.measure == "standard":
                 flags.exactly(everything, correct)
                 self._look(gate, everything, "natural", last=True, final=True)
@@ -240,37 +177,39 @@ class Check:
         for gate in self.gates.gates:
             name = series_of(gate.value)
             if gate.value in self.given:
-                self._value(gate, self.given[gate.value])
+                self._compare_values(gate, self.given[gate.value])
                 yield
-            elif name and f"{PGD}marginal_energy_adv" in self.baseline.arrays:
+            elif name and "pgd.marginal_energy_adv" in self.baseline.arrays:
                 was = series(self.baseline.arrays, name)
                 now = series(self.candidate.arrays("energies"), name)
                 self.cost["pgd"] = len(now)
-                self.changes[gate.name] = paired_change(was, now, gate.worse, gate.margin, self.gates.alpha)
-                self.values[gate.name] = float(was.mean()), float(now.mean())
-                self.told(f"{gate.name}: {gate.value} went from {was.mean():.4g} to {now.mean():.4g}")
+                change = paired_change(was, now, gate.direction, gate.margin, self.gates.alpha)
+                self._keep(gate, ValueChange(float(was.mean()), float(now.mean()), change))
                 yield
 
     def _other_values(self) -> Iterator[None]:
         for gate in self.gates.gates:
-            if gate.value and gate.name not in self.changes:
+            if gate.value and gate.name not in self.found.changes:
                 measure, _, key = gate.value.partition(".")
                 values = self.candidate.summary(measure).values
                 if key not in values:
                     raise BadInput(f"expected a value of {measure}, got {key!r}; it has {', '.join(values)}")
-                self._value(gate, values[key])
+                self._compare_values(gate, values[key])
                 yield
 
-    def _value(self, gate: Gate, now: Value) -> None:
+    def _compare_values(self, gate: Gate, now: Value) -> None:
         was = self.baseline.description.values[gate.value]
         if was.value is None or now.value is None:
             who, value = ("baseline", was) if was.value is None else ("candidate", now)
             raise BadInput(
                 f"expected a number for {gate.value} of the {who}, got none ({value.reason}); leave its gate out"
             )
-        self.changes[gate.name] = unpaired_change(was, now, gate.worse, gate.margin, self.gates.alpha)
-        self.values[gate.name] = was.value, now.value
-        self.told(f"{gate.name}: {gate.value} went from {was.value:.4g} to {now.value:.4g}")
+        change = unpaired_change(was, now, gate.direction, gate.margin, self.gates.alpha)
+        self._keep(gate, ValueChange(was.value, now.value, change))
+
+    def _keep(self, gate: Gate, found: ValueChange) -> None:
+        self.found.changes[gate.name] = found
+        self.told(f"{gate.name}: {gate.value} went from {found.baseline:.4g} to {found.candidate:.4g}")
 
     def _pgd(self) -> Iterator[None]:
         measures = ("pgd", "robust") if self._pgd_counts else ("pgd",)
@@ -283,16 +222,13 @@ class Check:
             correct = self.candidate.pgd(fresh)
             self.cost["pgd"] = max(self.cost.get("pgd", 0), size)
             if "robust" in (gate.measure for gate in waiting):
-                self._break(fresh, correct, "pgd")
+                self.found.mark_broken(fresh, correct, "pgd")
             last = size == self.baseline.examples
             for gate in waiting:
-                flags = self.flags[gate.name]
-                if gate.measure == "pgd":
-                    flags.exactly(fresh, correct)
-                    self._look(gate, self._order[:size], "pgd", last=last, final=True)
-                else:
-                    flags.at_most(fresh, correct)
-                    self._look(gate, self._order[:size], "pgd", last=last, final=False)
+                flags = self.found.flags[gate.name]
+                final = gate.measure == "pgd"
+                (flags.exactly if final else flags.at_most)(fresh, correct)
+                self._look(gate, self._order[:size], "pgd", last=last, final=final)
             yield
 
     def _autoattack(self) -> Iterator[None]:
@@ -306,90 +242,11 @@ class Check:
             for stage, examples, survived, final in self.candidate.autoattack([int(number) for number in numbers]):
                 reached = int(len(attacked) + len(examples))
                 self.cost[stage] = reached
-                self._break(examples, survived, stage)
+                self.found.mark_broken(examples, survived, stage)
                 looked = np.concatenate([attacked, examples])
                 for gate in self._open("robust", "autoattack"):
-                    flags = self.flags[gate.name]
+                    flags = self.found.flags[gate.name]
                     (flags.exactly if final else flags.at_most)(examples, survived)
                     self._look(gate, looked, stage, last=last, final=final)
                 yield
             attacked = looked
-
-    def results(self) -> tuple[GateResult, ...]:
-        """Every gate with its numbers."""
-        outcomes, corrected = self.outcomes(), self._p()
-        return tuple(
-            self._flag_result(gate, outcomes[gate.name], corrected[gate.name])
-            if gate.measure
-            else self._value_result(gate, outcomes[gate.name], corrected.get(gate.name))
-            for gate in self.gates.gates
-        )
-
-    def _flag_result(self, gate: Gate, outcome: Outcome, corrected: float) -> GateResult:
-        flags = self.flags[gate.name]
-        lost, gained, n = flags.seen
-        if not n or outcome is Outcome.STOPPED:
-            return GateResult(gate.name, gate.what, outcome, gate.margin, "points", total=len(flags.baseline))
-        low, high = interval(lost, gained, n)
-        last = flags.alpha * shares(flags.pass_looks)[1]
-        needed = examples_needed(lost, gained, n, gate.margin, last) if outcome is Outcome.UNDECIDED else None
-        was = flags.share_correct
-        return GateResult(
-            gate.name,
-            gate.what,
-            outcome,
-            gate.margin,
-            "points",
-            worsening=(lost - gained) / n,
-            low=low,
-            high=high,
-            level=LEVEL,
-            p=flags.p,
-            p_corrected=corrected,
-            baseline=was,
-            candidate=was - (lost - gained) / n,
-            examples=n,
-            total=len(flags.baseline),
-            lost=lost,
-            gained=gained,
-            stage=flags.stage,
-            needed=needed,
-        )
-
-    def _value_result(self, gate: Gate, outcome: Outcome, corrected: float | None) -> GateResult:
-        change = self.changes.get(gate.name)
-        if change is None:
-            return GateResult(gate.name, gate.what, outcome, gate.margin, "")
-        was, now = self.values[gate.name]
-        return GateResult(
-            gate.name,
-            gate.what,
-            outcome,
-            gate.margin,
-            "",
-            worsening=change.worsening,
-            low=change.low,
-            high=change.high,
-            level=change.level,
-            p=change.p,
-            p_corrected=corrected,
-            baseline=was,
-            candidate=now,
-            examples=self.baseline.examples,
-            total=self.baseline.examples,
-            stage="values",
-        )
-
-    def lost(self, labels: Sequence[str]) -> tuple[LostExample, ...]:
-        """The examples found so far that the baseline got right and the candidate does not, each once, in their order.
-
-        `labels` (n,) are the names of their classes.
-        """
-        found: dict[int, LostExample] = {}
-        for gate in self.gates.gates:
-            if gate.measure:
-                flags = self.flags[gate.name]
-                for index in np.flatnonzero(flags.baseline & ~flags.upper).tolist():
-                    stage = str(self.broken_by[index]) or gate.measure
-                    found.setdefault(index, LostExample(index, labels[index], gate.name, stage))
-        return tuple(found[index] for index in sorted(found))

@@ -1,4 +1,4 @@
-"""A verdict for those who read it: JUnit XML, Markdown, and GitHub's annotations.
+"""A verdict for those who read it: JUnit XML, Markdown, a table of lost examples, and GitHub's annotations.
 
 Annotations are workflow commands as GitHub documents them ("Workflow commands for GitHub Actions"): `::error title=T::M`, with
 %, carriage return and line feed escaped, and in properties also : and the comma.
@@ -6,10 +6,14 @@ Annotations are workflow commands as GitHub documents them ("Workflow commands f
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
 from harness.check.statistics import Outcome
-from harness.check.verdict import GateResult, Verdict
+from harness.check.verdict import ComparedResult, GateResult, Verdict
+from leaderboards.records.files import write_atomically
 
 SHOWN = 50
 """Lost examples that a summary for people lists; JSON has all."""
@@ -81,31 +85,52 @@ def markdown(verdict: Verdict) -> str:
 
 
 def _row(gate: GateResult) -> str:
-    def number(value: float | None) -> str:
-        return "" if value is None else gate.text(value)
-
-    ends = f"{number(gate.low)} to {number(gate.high)}" if gate.low is not None else ""
-    p = f"{gate.p_corrected:.2g}" if gate.p_corrected is not None and gate.worsening is not None else ""
-    examples = f"{gate.examples:,} of {gate.total:,}" if gate.examples else ""
-    cells = (
-        gate.name,
-        MARKS[gate.outcome],
-        number(gate.baseline),
-        number(gate.candidate),
-        number(gate.worsening),
-        ends,
-        number(gate.margin),
-        p,
-        examples,
-        gate.stage,
-    )
-    return f"| {' | '.join(_cell(cell) for cell in cells)} |"
+    margin = gate.text(gate.margin)
+    cells = ["", "", "", "", margin, "", "", ""]
+    if isinstance(gate, ComparedResult):
+        evidence = gate.evidence
+        cells = [
+            gate.text(gate.baseline),
+            gate.text(gate.candidate),
+            gate.text(gate.worsening),
+            f"{gate.text(evidence.low)} to {gate.text(evidence.high)}" if evidence else "",
+            margin,
+            f"{evidence.p_corrected:.2g}" if evidence else "",
+            f"{gate.examples:,} of {gate.total:,}",
+            gate.stage,
+        ]
+    return f"| {' | '.join(_cell(cell) for cell in (gate.name, MARKS[gate.outcome], *cells))} |"
 
 
 def _cell(text: str) -> str:
     """Text as it is, inside a Markdown table on one line."""
     escaped = "".join(f"\\{c}" if c in "\\`*_{}[]<>#|" else c for c in text)
     return " ".join(escaped.split())
+
+
+def lost_table(verdict: Verdict) -> str:
+    """Every lost example on a line of its own, its columns separated by tabs."""
+    rows = [f"{x.index}\t{x.label}\t{x.gate}\t{x.stage}" for x in verdict.lost]
+    return "\n".join(["example\tlabel\tgate\tbroken by", *rows, ""])
+
+
+def write_reports(
+    verdict: Verdict,
+    seconds: float,
+    *,
+    junit_file: Path | None = None,
+    lost_file: Path | None = None,
+    summaries: Sequence[Path] = (),
+) -> None:
+    """Write the reports that have a file. A summary goes to the end of its file; `seconds` is what the check took."""
+    if junit_file is not None:
+        write_atomically(junit_file, junit(verdict, seconds).encode())
+    if lost_file is not None:
+        write_atomically(lost_file, lost_table(verdict).encode())
+    for path in summaries:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as stream:  # steps of one job share a summary
+            stream.write(markdown(verdict))
 
 
 def github_annotations(verdict: Verdict) -> list[str]:

@@ -2,16 +2,18 @@
 
 Two rules, both valid whatever the flags depend on:
 
-- Group-sequential by Bonferroni's inequality: the number of looks and each look's share of alpha are fixed beforehand, the
-  shares add up to one, and look k tests at share_k * alpha. The chance that any look errs is then at most alpha, however the
-  looks depend on one another (Haybittle 1971 and Peto et al. 1976 give the last look nearly all; here it has 80 %). It errs
-  on the safe side: fewer than alpha of equal candidates fail. A gate's p is the least of p_k / share_k, itself a p value.
-- Curtailment: a look may be taken with flags that are only known to be at most true ("not broken yet"). McNemar's p and the
-  drop are monotone in each flag, so what fails with such flags fails with the final ones too: stopping there costs nothing.
-  It holds between the attacks of a cascade, and for the last look with examples that nothing has attacked yet.
+- Group-sequential by Bonferroni's inequality: each interim look spends part of alpha. The number of looks and each look's
+  share of alpha are fixed beforehand, the shares add up to one, and look k tests at share_k * alpha. The chance that any look
+  errs is then at most alpha, however the looks depend on one another (Haybittle 1971 and Peto et al. 1976 give the last look
+  nearly all of alpha; here it has 80 %). The rule errs on the safe side: fewer than alpha of equal candidates fail. A gate's p
+  is the least of p_k / share_k, itself a p value.
+- Curtailment: a look may count examples as unbroken that a later attack could still break. More broken examples only make
+  McNemar's p smaller and the drop larger, so a gate that fails at such a look would fail with the final flags too: stopping
+  there spends no alpha. This holds between the attacks of a cascade, and for the last look taken early, with the examples that
+  nothing has attacked yet counted as unbroken.
 
-Failing and passing are errors of different hypotheses: each has its own alpha. Which examples come first is drawn with a
-seed, without a look at the flags. What is needed beside is what McNemar's test itself needs: examples that are exchangeable.
+A wrong failure and a wrong pass are errors of two different tests: each has an alpha of its own. Which examples come first is
+drawn with a seed, without a look at the flags. Beyond that, McNemar's test itself needs exchangeable examples.
 """
 
 from __future__ import annotations
@@ -84,7 +86,7 @@ class FlagGate:
     def look(self, examples: np.ndarray, *, last: bool, stage: str, curtailed: bool = False) -> None:
         """Take the p of these examples into account: an interim look, or the last one (all N).
 
-        `curtailed`: some of them have not been attacked at all, and count as unbroken. Such a look is shown where it decides.
+        `curtailed`: some of them have not been attacked at all, and count as unbroken. Such a look is shown only if it decides.
         """
         lost, gained, n = self.counts(examples)
         interim, final = shares(self.fail_looks)

@@ -1,80 +1,159 @@
-"""What a check came to: each gate's outcome with its numbers, and the examples that were robust and no longer are."""
+"""What a check came to: each gate's result with its numbers, and the examples that were robust and no longer are."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from harness.check.statistics import Outcome
 
+ABSENT: dict[str, Any] = {
+    "worsening": None,
+    "low": None,
+    "high": None,
+    "level": None,
+    "p": None,
+    "p_corrected": None,
+    "baseline": None,
+    "candidate": None,
+    "examples": 0,
+    "total": 0,
+    "lost": None,
+    "gained": None,
+    "stage": "",
+    "needed": None,
+}
+"""The numbers that a gate has in JSON, in their order, as they stand where a result has none."""
+
 
 @dataclass(frozen=True)
-class GateResult:
-    """One gate. `worsening` is positive where the candidate is worse; accuracies are fractions.
+class Evidence:
+    """What was tested: the interval [low, high] of the worsening with its coverage, and p of no worsening.
 
-    `examples` are those that the outcome rests on, of `total`. With flags that were not settled when it failed, `lost` is the
-    least and `gained` the most that there can be. `p` is over all looks, `p_corrected` (Holm) over all gates; None where
-    there is no test. `needed` is how many examples would decide an undecided gate, if the rates stay as they are.
+    `p` is over all looks, `p_corrected` (Holm) over all gates too.
     """
+
+    low: float
+    high: float
+    level: float
+    p: float
+    p_corrected: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateResult(ABC):
+    """One gate. `unit` is that of its numbers, as in Quantity: a "fraction" is a number in [0,1] and shown in points."""
 
     name: str
     what: str
     outcome: Outcome
     margin: float
-    unit: str
-    worsening: float | None = None
-    low: float | None = None
-    high: float | None = None
-    level: float | None = None
-    p: float | None = None
-    p_corrected: float | None = None
-    baseline: float | None = None
-    candidate: float | None = None
-    examples: int = 0
+    unit: str = ""
+
+    @property
+    @abstractmethod
+    def statement(self) -> str:
+        """The outcome in words, on one line."""
+
+    def text(self, number: float) -> str:
+        """A number of this gate as people read it: a fraction in points, others as they are."""
+        return f"{100 * number:.1f}" if self.unit == "fraction" else f"{number:.4g}"
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON values. Every gate has the same keys."""
+        held = asdict(self)
+        evidence = held.pop("evidence", None) or {}
+        unit = "points" if self.unit == "fraction" else self.unit
+        head = {key: held.pop(key) for key in ("name", "what", "outcome", "margin", "unit")}
+        return {**head, "unit": unit, **ABSENT, **held, **evidence, "statement": self.statement}
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoppedResult(GateResult):
+    """A gate that was not decided when another one had failed. `total` examples could have been looked at."""
+
     total: int = 0
-    lost: int | None = None
-    gained: int | None = None
-    stage: str = ""
-    needed: int | None = None
 
     @property
     def statement(self) -> str:
-        """The outcome in words, on one line."""
-        if self.worsening is None:
-            return f"{self.what}: not decided when another gate had failed"
-        return f"{self.what} {self._change()}{self._evidence()}{self._where()}"
+        return f"{self.what}: not decided when another gate had failed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparedResult(GateResult):
+    """A gate whose numbers were compared. `worsening` is positive where the candidate is worse.
+
+    `evidence` is None where there is nothing to test with and the numbers themselves decide. The outcome rests on
+    `examples` of `total`; `stage` is what decided.
+    """
+
+    worsening: float
+    evidence: Evidence | None
+    baseline: float
+    candidate: float
+    examples: int
+    total: int
+    stage: str
+
+    @property
+    def statement(self) -> str:
+        return f"{self.what} {self._change()} ({'; '.join(self._grounds())}){self._end()}"
+
+    @abstractmethod
+    def _change(self) -> str:
+        """What happened to it."""
+
+    def _grounds(self) -> list[str]:
+        found = []
+        if self.evidence is not None:
+            ends = f"[{self.text(self.evidence.low)}, {self.text(self.evidence.high)}]"
+            found.append(f"{self.evidence.level:.0%} interval of the worsening {ends}")
+        found.append(f"margin {self.text(self.margin)}")
+        if self.evidence is not None:
+            found.append(f"p = {self.evidence.p_corrected:.2g}")
+        return found
+
+    def _end(self) -> str:
+        return ": at these rates no number of examples decides" if self.outcome is Outcome.UNDECIDED else ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccuracyResult(ComparedResult):
+    """A gate on a share of examples: flags of the baseline and the candidate, compared pair by pair.
+
+    With flags that were not settled when it failed, `lost` is the least and `gained` the most that there can be. `needed` is
+    how many examples would decide an undecided gate, if the rates stay as they are; None where no number does.
+    """
+
+    unit: str = "fraction"
+    lost: int
+    gained: int
+    needed: int | None = None
 
     def _change(self) -> str:
-        assert self.worsening is not None
-        if self.unit == "points":
-            moved = "fell" if self.worsening > 0 else "rose" if self.worsening < 0 else "changed"
-            return f"{moved} by {_points(abs(self.worsening))} points"
-        return f"went from {self.baseline:.4g} to {self.candidate:.4g}"
+        moved = "fell" if self.worsening > 0 else "rose" if self.worsening < 0 else "changed"
+        return f"{moved} by {self.text(abs(self.worsening))} points"
 
-    def _evidence(self) -> str:
-        found = []
-        if self.lost is not None:
-            found.append(f"{self.lost} lost, {self.gained} gained of {self.examples} examples")
-        if self.low is not None and self.high is not None and self.level is not None:
-            ends = f"[{self.text(self.low)}, {self.text(self.high)}]"
-            found.append(f"{self.level:.0%} interval of the worsening {ends}")
-        found.append(f"margin {self.text(self.margin)}")
-        if self.p_corrected is not None:
-            found.append(f"p = {self.p_corrected:.2g}")
-        return f" ({'; '.join(found)})"
+    def _grounds(self) -> list[str]:
+        return [f"{self.lost} lost, {self.gained} gained of {self.examples} examples", *super()._grounds()]
 
-    def _where(self) -> str:
-        if self.outcome is Outcome.UNDECIDED:
-            many = f"about {self.needed:,} examples would decide at these rates" if self.needed else ""
-            return f": {many or 'at these rates no number of examples decides'}"
-        if self.lost is None:
-            return ""
-        part = f"after {self.examples} of {self.total} examples ({self.examples / self.total:.1%})"
-        return f": decided by {self.stage}, {part}"
+    def _end(self) -> str:
+        if self.outcome is not Outcome.UNDECIDED:
+            part = f"after {self.examples} of {self.total} examples ({self.examples / self.total:.1%})"
+            return f": decided by {self.stage}, {part}"
+        return f": about {self.needed:,} examples would decide at these rates" if self.needed else super()._end()
 
-    def text(self, number: float) -> str:
-        """A number of this gate in its unit."""
-        return _points(number) if self.unit == "points" else f"{number:.4g}"
+
+@dataclass(frozen=True, kw_only=True)
+class ValueResult(ComparedResult):
+    """A gate on a value of a record, such as a mean energy or FID."""
+
+    stage: str = "values"
+
+    def _change(self) -> str:
+        percent = " %" if self.unit == "fraction" else ""
+        return f"went from {self.text(self.baseline)}{percent} to {self.text(self.candidate)}{percent}"
 
 
 @dataclass(frozen=True)
@@ -120,11 +199,4 @@ class Verdict:
 
     def plain(self) -> dict[str, Any]:
         """As JSON values."""
-        found = asdict(self)
-        for gate, written in zip(self.gates, found["gates"], strict=True):
-            written["statement"] = gate.statement
-        return {"line": self.line, **found}
-
-
-def _points(fraction: float) -> str:
-    return f"{100 * fraction:.1f}"
+        return {"line": self.line, **asdict(self), "gates": [gate.plain() for gate in self.gates]}

@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 
 from harness.check.baseline import Baseline, baseline_path, from_record, read_baseline, refuse_other, write_baseline
-from harness.check.gates import read_gates
+from harness.check.gates import Gate, Gates, read_gates
+from harness.check.statistics import Worse
 from harness.errors import BadInput
 from harness.measures import MEASURES, RobustAccuracy
 from leaderboards.records.arrays import read_arrays, write_arrays
-from leaderboards.records.schema import EntrantInfo, Measurement, Provenance, Record, SuiteInfo, Value
+from leaderboards.records.schema import EntrantInfo, Measurement, Provenance, Quantity, Record, SuiteInfo, Value
 
+ROOT = Path(__file__).resolve().parents[2]
 SUITE = SuiteInfo(
     name="digits", version=1, dataset="digits", split="test", fingerprint="abc", examples=4, norm="Linf", eps=0.15
 )
@@ -194,13 +197,63 @@ def test_gates_are_read_from_toml(tmp_path: Path) -> None:
         ("alpha = 0.9\n[robust]\nmargin = 0\n", ["alpha above 0"]),
         ("robust = 1\n", ["write [robust]"]),
         ("[robust\n", ["TOML"]),
+        ("alpha = true\n[robust]\nmargin = 0\n", ["alpha of at least 0", "got True"]),
+        ("[robust]\nmargin = true\n", ["margin of at least 0", "[robust]", "got True"]),
+        ("[robust]\nmargin = inf\n", ["margin of at least 0", "got inf"]),
+        ("[x]\nvalue = 3\nmargin = 1\n", ["text for value", "[x]", "got 3"]),
+        ("[x]\nmeasure = 'robst'\nmargin = 0.1\n", ["measure 'robst'", "did you mean robust"]),
+        ("[x]\nvalue = 'a.b'\nmargin = 1\nworse = 'hgher'\n", ["worse = one of lower, higher", "did you mean higher"]),
     ],
 )
 def test_a_wrong_gates_file_is_one_line(tmp_path: Path, text: str, parts: list[str]) -> None:
     path = tmp_path / "gates.toml"
     path.write_text(text)
     with pytest.raises(BadInput) as refused:
-        read_gates(path)
+        read_gates(path).directed({})
     assert "\n" not in str(refused.value)
-    for part in ("expected", "got", *parts):
+    for part in ("expected", "got", *parts, *([str(path)] if text and "0.9" not in text else [])):
         assert part in str(refused.value)
+
+
+LOWER = Quantity(title="FID", better="lower")
+
+
+def test_the_quantity_says_which_change_is_a_worsening_where_the_gate_does_not() -> None:
+    def direction(worse: Worse | None, better: Literal["higher", "lower", "neither"]) -> str:
+        quantity = LOWER.model_copy(update={"better": better})
+        (gate,) = (
+            Gates((Gate("fid", 1.0, value="generation.fid", worse=worse),)).directed({"generation.fid": quantity}).gates
+        )
+        return gate.direction
+
+    assert direction(None, "lower") == "higher"
+    assert direction(None, "higher") == "lower"
+    assert direction("lower", "lower") == "lower", "a gate may want the opposite of what is usual"
+    assert direction("either", "higher") == "either"
+    with pytest.raises(BadInput, match="the gate 'fid', got None; say which change is a worsening"):
+        direction(None, "neither")
+
+
+def test_a_fraction_cannot_fall_by_more_than_one() -> None:
+    gate = Gate("recall", 2.0, value="generation.recall", worse="lower")
+    recall = Quantity(title="recall", unit="fraction", better="higher")
+    with pytest.raises(BadInput, match=r"margin below 1 in the gate 'recall'.*got 2; one point is 0\.01"):
+        gate.directed(recall)
+    assert gate.directed(None).margin == 2.0
+
+
+def test_a_baseline_carries_how_to_read_its_values(record: Record, tmp_path: Path) -> None:
+    path = tmp_path / "b.safetensors"
+    write_baseline(path, from_record(record, tmp_path / "arrays"))
+    assert b"quantities" not in path.read_bytes(), "the file of a record that says nothing of them is what it was"
+    assert read_baseline(path).description.quantities == {}
+    said = record.measurements["energies"].model_copy(update={"quantities": {"a": LOWER}})
+    telling = record.model_copy(update={"measurements": {**record.measurements, "energies": said}})
+    write_baseline(path, from_record(telling, tmp_path / "arrays"))
+    assert read_baseline(path).description.quantities == {"energies.a": LOWER}
+
+
+def test_the_baseline_in_the_checkout_is_still_read() -> None:
+    committed = read_baseline(ROOT / "baselines" / "digits" / "weat-adv.safetensors")
+    assert committed.examples == 200
+    assert committed.description.entrant == "weat-adv"

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.check.baseline import Baseline, Description, Measured
+from harness.check.baseline import Baseline, Description
 from harness.check.check import Check
+from harness.check.conditions import MeasureInfo
 from harness.check.gates import Gate, Gates
 from harness.check.sequential import FlagGate, shares, sizes
 from harness.check.statistics import Outcome, interval, significance
@@ -23,7 +24,7 @@ PAIRS, N, ALPHA = 2000, 1000, 0.05
 ROBUST = Gates((Gate("robust", 0.01, measure="robust"),), ALPHA)
 SUITE = SuiteInfo(name="s", version=1, dataset="d", split="test", fingerprint="f", examples=N, norm="Linf", eps=0.1)
 MEASURED = {
-    name: Measured(version=1, seed=0, settings={"stages": ["first", "last"]})
+    name: MeasureInfo(version=1, seed=0, settings={"stages": ["first", "last"]})
     for name in ("standard", "autoattack", "energies")
 }
 DESCRIPTION = Description(
@@ -149,7 +150,7 @@ def test_clear_cases_cost_a_fraction() -> None:
 def test_the_interval_covers_also_after_stopping_early(p_lost: float, p_gained: float) -> None:
     """Where AutoAttack alone decides: the counts of a look at PGD are bounds by intention, not estimates."""
     _, checks = outcomes(p_lost, p_gained, Gates((Gate("autoattack", 0.01, measure="autoattack"),), ALPHA), n=500)
-    tables, often = np.unique([check.flags["autoattack"].seen for check in checks], axis=0, return_counts=True)
+    tables, often = np.unique([check.found.flags["autoattack"].seen for check in checks], axis=0, return_counts=True)
     ends = np.array([interval(*map(int, table), resamples=300) for table in tables])
     covered = (ends[:, 0] <= p_lost - p_gained) & (p_lost - p_gained <= ends[:, 1])
     assert often[covered].sum() / PAIRS == pytest.approx(0.95, abs=0.02)
@@ -162,9 +163,9 @@ def test_a_full_check_measures_everything_and_decides_as_early() -> None:
         early, full = (Check(ROBUST, baseline, model, seed=number, full=full) for full in (False, True))
         assert early() == full()
         assert full.cost["last"] == N
-        assert {x.index for x in early.lost([""] * N)} <= {x.index for x in full.lost([""] * N)}
+        assert {x.index for x in early.found.lost([""] * N)} <= {x.index for x in full.found.lost([""] * N)}
         was = baseline.flags("robust")
-        assert [x.index for x in full.lost([""] * N)] == np.flatnonzero(was & (model.broken < 4)).tolist()
+        assert [x.index for x in full.found.lost([""] * N)] == np.flatnonzero(was & (model.broken < 4)).tolist()
 
 
 def test_without_the_baselines_pgd_flags_pgd_breaks_nothing() -> None:
@@ -190,7 +191,7 @@ def test_an_order_is_drawn_by_its_seed_alone() -> None:
     for seed in (1, 1, 2):
         check = Check(ROBUST, baseline, model, seed=seed)
         check()
-        costs.append((check.cost, check.flags["robust"].seen))
+        costs.append((check.cost, check.found.flags["robust"].seen))
     assert costs[0] == costs[1]
     assert costs[0][1] != costs[2][1]
 

@@ -9,6 +9,7 @@ from statsmodels.stats.contingency_tables import mcnemar
 
 from harness.check.statistics import (
     Outcome,
+    difference_interval,
     examples_needed,
     holm,
     interval,
@@ -74,6 +75,26 @@ def test_an_interval_has_width_where_resampling_has_none() -> None:
     assert -low == high == pytest.approx(1 - 0.0125 ** (1 / 100))
     assert interval(10, 0, 10) == (pytest.approx(2 * 0.025**0.1 - 1), 1.0)
     assert interval(0, 10, 10) == (-1.0, pytest.approx(1 - 2 * 0.025**0.1))
+
+
+@pytest.mark.parametrize(
+    ("p_lost", "p_gained"), [(0.005, 0.005), (0.015, 0.005), (0.03, 0.03), (0.07, 0.01), (0.3, 0.1)]
+)
+def test_the_interval_of_a_difference_covers_also_where_few_pairs_are_discordant(
+    p_lost: float, p_gained: float
+) -> None:
+    """Summed over the tables of 200 pairs: no simulation."""
+    n = 200
+    counts = np.arange(int(n * p_lost + 60))
+    lost, gained = (grid.ravel() for grid in np.meshgrid(counts, counts))
+    lost, gained = (one[lost + gained <= n] for one in (lost, gained))
+    chance = stats.multinomial.pmf(
+        np.stack([lost, gained, n - lost - gained], 1), n, [p_lost, p_gained, 1 - p_lost - p_gained]
+    )
+    likely = chance > 1e-6
+    ends = np.array([difference_interval(int(a), int(b), n) for a, b in zip(lost[likely], gained[likely], strict=True)])
+    covered = (ends[:, 0] <= p_gained - p_lost) & (p_gained - p_lost <= ends[:, 1])
+    assert chance[likely][covered].sum() >= 0.94
 
 
 def test_as_many_examples_as_are_needed_decide() -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -76,6 +77,13 @@ class LocalExecutor:
             return
         with processes(plan, self.devices) as workers:
             _run(workers, plan, tasks, store, report)
+
+
+@contextmanager
+def workers_on(plan: Plan, devices: Sequence[torch.device], workers: int | None) -> Iterator[Workers]:
+    """Workers for jobs of one's own: processes on the devices; this process where `workers` is 0."""
+    with in_process(plan, devices[0]) if workers == 0 else processes(plan, devices) as found:
+        yield found
 
 
 def executor_for(devices: Sequence[torch.device], workers: int | None) -> Executor:

@@ -1,0 +1,181 @@
+"""From an entrant and a baseline to a verdict: measure the one as the other was measured, and check it. No terminal is needed.
+
+verdict = Checking(judged, suite, read_baseline(path), robust_gate(0.01), store, beside, devices("auto", None))()
+print(verdict.line)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import torch
+
+from harness.check.baseline import Baseline, refuse_other
+from harness.check.candidate import Candidate
+from harness.check.check import Check
+from harness.check.gates import Gates
+from harness.check.verdict import Verdict
+from harness.errors import BadInput
+from harness.measures import MEASURES, PRESETS, Measure
+from harness.measures.sources import Sources
+from harness.run.executors.executor import workers_on
+from harness.run.findings import suite_info
+from harness.run.plan import Judged, Plan, make_plan
+from harness.run.store import Store
+from harness.suites.suite import Suite
+from leaderboards.records.schema import Quantity, Record, Value
+
+NEEDED = {
+    "standard": ("standard",),
+    "pgd": ("energies",),
+    "autoattack": ("standard", "autoattack"),
+    "robust": ("standard", "autoattack", "energies"),
+}
+"""The measures that a gate on an accuracy needs."""
+
+
+def needed_measures(gates: Gates, baseline: Baseline, given: Mapping[str, Value]) -> list[Measure]:
+    """The measures that gates need, but for values that are `given`, as <measure>.<value>.
+
+    Raises BadInput for a measure that there is not, and where the baseline has no flags for a gate.
+    """
+    names: set[str] = set()
+    for gate in gates.gates:
+        if gate.measure:
+            baseline.flags(gate.measure)  # refuses where the baseline has none
+            names |= set(NEEDED[gate.measure])
+        elif gate.value not in given:
+            names.add(gate.value.partition(".")[0])
+    for name in sorted(names - MEASURES.keys()):
+        raise BadInput(
+            f"expected a measure that harness check takes, got {name!r}; measure it and give its record: --record FILE"
+        )
+    # PGD where the baseline holds none does not count; natural images are classified in any case
+    there = {"standard", *baseline.description.measures}
+    return [measure for name, measure in MEASURES.items() if name in names & there]
+
+
+def as_measured(measure: Measure, baseline: Baseline) -> Measure:
+    """A measure with the baseline's seed, preset and batch size; its other settings stay what they are."""
+    then = baseline.description.measures.get(measure.name)
+    if then is None:
+        return measure
+    if measure.name == "generation":
+        measure = PRESETS.get(str(then.settings.get("preset")), measure)
+    changes: dict[str, Any] = {"seed": then.seed}
+    if hasattr(measure, "batch_size") and isinstance(then.settings.get("batch_size"), int):
+        changes["batch_size"] = then.settings["batch_size"]
+    return replace(measure, **changes)  # type: ignore[type-var]
+
+
+def prepared_plan(
+    judged: Judged, baseline: Baseline, suite: Suite, measures: Sequence[Measure], beside: Sources, device: str
+) -> Plan:
+    """The tasks of a run that would find what the baseline's found. Raises BadInput with any difference named."""
+    was = baseline.description
+    suite = replace(suite, shard_size=was.shard_size)
+    plan = make_plan(
+        suite,
+        [judged],
+        [as_measured(measure, baseline).bound(beside) for measure in measures],
+        precision=was.precision,
+        device=device,
+        limit=was.limit,
+    )
+    compared = [measure for measure in plan.measures if measure.name in was.measures]
+    refuse_other(baseline, suite_info(plan, judged), compared)
+    if plan.examples != baseline.examples:
+        raise BadInput(
+            f"expected {baseline.examples} examples as the baseline has, got {plan.examples}; complete the data"
+        )
+    return plan
+
+
+def values_of(record: Record, judged: Judged) -> dict[str, Value]:
+    """The values of a record, as <measure>.<value>. Raises BadInput where it is of other weights than the entrant's."""
+    if record.entrant.weights_sha256 != judged.weights.sha256:
+        raise BadInput(
+            f"expected the record of {judged.name} ({judged.weights.sha256[:12]}), got one of {record.entrant.name}"
+            f" ({record.entrant.weights_sha256[:12]}); measure it again with harness run"
+        )
+    return {f"{name}.{key}": value for name, m in record.measurements.items() for key, value in m.values.items()}
+
+
+@dataclass(frozen=True)
+class Checking:
+    """An entrant against a baseline. Calling it measures what the gates need, and gives the verdict.
+
+    It stops as soon as the verdict is clear. What the store has is not measured again. Raises BadInput where the entrant would
+    not be measured as the baseline was, or a gate cannot be answered; and JobFailed where a worker process dies or the
+    entrant itself fails.
+    """
+
+    judged: Judged
+    suite: Suite
+    baseline: Baseline
+    gates: Gates
+    store: Store
+    beside: Sources
+    devices: Sequence[torch.device]
+    """One a worker; a device that is named twice has two."""
+    values: Mapping[str, Value] = field(default_factory=dict)
+    """Values of the entrant that need not be measured, as <measure>.<value>; see values_of."""
+    seed: int = 0
+    """Of the order in which examples are looked at."""
+    full: bool = False
+    """Measure everything, also when decided: for all lost examples."""
+    told: Callable[[str], None] = lambda line: None
+    """Called with a line of text at the start and after each look."""
+    workers: int | None = None
+    """0: measure in this process; else in processes, one for each of the devices."""
+
+    @cached_property
+    def quantities(self) -> dict[str, Quantity]:
+        """How to read values, as <measure>.<value>: as the measures say it, or, before them, the baseline."""
+        said = {f"{name}.{key}": q for name, measure in MEASURES.items() for key, q in measure.quantities().items()}
+        return {**said, **self.baseline.description.quantities}
+
+    @cached_property
+    def plan(self) -> Plan:
+        """What may have to be measured. Raises BadInput as the check itself does, before anything is measured."""
+        gates = self.gates.directed(self.quantities)
+        measures = needed_measures(gates, self.baseline, self.values)
+        return prepared_plan(self.judged, self.baseline, self.suite, measures, self.beside, self.devices[0].type)
+
+    def __call__(self) -> Verdict:
+        plan, was = self.plan, self.baseline.description
+        self.told(
+            f"{self.judged.name} on {plan.suite.name}, {plan.examples} examples, against {was.entrant} ({was.measured_at})"
+        )
+        with workers_on(plan, self.devices, self.workers) as ready:
+            check = Check(
+                self.gates,
+                self.baseline,
+                Candidate(plan, self.store, ready),
+                self.values,
+                seed=self.seed,
+                full=self.full,
+                told=self.told,
+                quantities=self.quantities,
+            )
+            outcome = check()
+        images = self.judged.images
+        return Verdict(
+            outcome=outcome,
+            entrant=self.judged.name,
+            suite=plan.suite.name,
+            baseline=was.entrant,
+            weights_sha256=self.judged.weights.sha256,
+            alpha=self.gates.alpha,
+            gates=check.found.results(),
+            lost=check.found.lost([images.classes[label] for label in images.labels[: plan.examples].tolist()]),
+            cost=check.cost,
+            notes=() if was.device == plan.device else (self._another_device(),),
+        )
+
+    def _another_device(self) -> str:
+        was = self.baseline.description.device
+        return f"The baseline was measured on {was}, the candidate on {self.plan.device}: another draw of attacks."
