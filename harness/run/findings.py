@@ -62,7 +62,11 @@ def measurement(measure: Measure, shards: Sequence[Shard], arrays_folder: Path, 
         seed=measure.seed,
         settings={**measure.settings(), "shard_size": shard_size},
         values=dict(summary.values),
-        quantities={name: q for name, q in measure.quantities().items() if name in summary.values},
+        quantities={
+            name: quantity
+            for name, quantity in measure.quantities().items()
+            if name in summary.values or name in summary.distributions
+        },
         distributions=dict(summary.distributions),
         flags=(*summary.flags, *flags),
         arrays=kept,

@@ -57,6 +57,11 @@ def duration(seconds: float, n: int | None = None) -> str:
     return f"{seconds:.1f}{THIN}s"
 
 
+def by_unit(unit: str) -> Callable[[float, int | None], str]:
+    """What writes the numbers of a unit (one of a quantity's)."""
+    return {"fraction": percent, "count": count, "seconds": duration}.get(unit, decimal)
+
+
 def _written(number: float, digits: int) -> str:
     if math.isnan(number):
         return "NaN"

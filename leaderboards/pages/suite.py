@@ -13,7 +13,7 @@ from leaderboards.board.cells import Grid, make_grid
 from leaderboards.board.columns import COLUMNS, PARTIAL_COLUMNS, STAGE_COLUMNS
 from leaderboards.board.correlations import Correlation, correlations
 from leaderboards.board.filters import Choice, choices
-from leaderboards.board.generation import with_generation
+from leaderboards.board.measures import described, shown
 from leaderboards.charts.board_charts import board_charts, pictured
 from leaderboards.charts.scripts import Script
 from leaderboards.charts.vega import Chart
@@ -113,9 +113,11 @@ def suite_view(
     return SuiteView(
         suite=suite,
         board=board,
-        main=make_grid(board.entries, with_generation(COLUMNS, board.entries)),
-        stages=make_grid([entry for entry in board.measured if _has_stages(entry)], STAGE_COLUMNS),
-        partial=make_grid(board.partial, with_generation(PARTIAL_COLUMNS, board.partial)),
+        main=make_grid(board.entries, shown(COLUMNS, board.entries)),
+        stages=make_grid(
+            [entry for entry in board.measured if _has_stages(entry)], described(STAGE_COLUMNS, board.measured)
+        ),
+        partial=make_grid(board.partial, shown(PARTIAL_COLUMNS, board.partial)),
         choices=choices(board.entries),
         charts=tuple(pictured(chart) for chart in board_charts(board.entries, arrays)),
         correlations=correlations(board.entries),
