@@ -104,7 +104,9 @@ def main() -> None:
     folders = (chosen.own,) if chosen.own else ()
     entrant = zoo.find(chosen.entrant, suite.domain, model_dir=Path("models"), own_folders=folders)
     model = entrant.load().to(device)
-    train = datasets.load(suite.dataset, "train", data_dir=chosen.data_dir, shape=suite.shape, classes=suite.classes)
+    train = datasets.load(
+        suite.loaded_from, "train", data_dir=chosen.data_dir, shape=suite.shape, classes=suite.classes
+    )
     print(f"torch {torch.__version__}, {chosen}")
     with tempfile.TemporaryDirectory() as folder:
         seconds, images = {}, {}

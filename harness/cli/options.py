@@ -64,7 +64,7 @@ data_dir = click.option(
 dataset = click.option(
     "--dataset",
     metavar="NAME",
-    help="Judge on other data of the suite's kind, <data-dir>/NAME, and record it under that name.",
+    help="Other data of the suite's kind, recorded under a name of their own: <data-dir>/NAME, or MODULE:CALLABLE.",
 )
 download = click.option("--download", is_flag=True, help="Fetch data and weights that are not here.")
 model_dir = click.option(

@@ -137,8 +137,8 @@ def _tell(entrant: TrainedEntrant, given: TrainOptions) -> None:
     """What came of it, on stderr; where it is and how it is judged, on stdout."""
     tell_course(entrant)
     click.echo(str(entrant.path))
-    dataset = entrant.suite.dataset
-    on = f" --dataset {dataset}" if find_suite(given.suite_name).dataset != dataset else ""
+    data = entrant.suite
+    on = f" --dataset {data.loaded_from}" if find_suite(given.suite_name).dataset != data.dataset else ""
     click.echo(f"judge it: harness run --suite {given.suite_name}{on} --entrants {entrant.spec}")
     if entrant.other is not None:
         which = "last" if entrant.trained.selected == entrant.trained.best else "best"

@@ -1,4 +1,4 @@
-"""Where images and labels come from: scikit-learn's digits, torchvision's files, image folders, .npz files."""
+"""Where images and labels come from: scikit-learn's digits, torchvision's files, folders, .npz files, the user's code."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import csv
 import hashlib
 import importlib.util
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from harness.data.images import ImageSet, Split
+from harness.data.own_data import OwnData, is_own
 from harness.errors import BadInput, one_line
 from zoo.entrant import Transform
 
@@ -275,25 +276,23 @@ def load(
 ) -> ImageSet:
     """A split of a data set by name, from the first place that has it. Raises BadInput naming where it looked.
 
-    `shape` and `classes` are what the suite expects of folders and .npz files; `transform` is an entrant's own, for
-    ImageNet's pictures.
+    `name` may be the user's own code, module:callable. `shape` and `classes` are what the suite expects of folders and
+    .npz files; `transform` is an entrant's own, for ImageNet's pictures.
     """
-    builtin: dict[str, Callable[[], ImageSet]] = {
-        "digits": lambda: digits(split),
-        "cifar10": lambda: _torchvision(name, data_dir, split, download),
-        "cifar100": lambda: _torchvision(name, data_dir, split, download),
-        "svhn": lambda: _torchvision(name, data_dir, split, download),
-        "tiny-imagenet": lambda: tiny_imagenet(data_dir, split),
-        "imagenet": lambda: imagenet(data_dir, split, transform),
-    }
+    if is_own(name):
+        return OwnData.find(name)(split)
     if name == "digits":
-        return builtin[name]()
+        return digits(split)
     if (data_dir / name / split).is_dir() and not (
         name == "tiny-imagenet" and (data_dir / name / "wnids.txt").exists()
     ):
         return image_folder(name, data_dir / name, split, shape)
     if (data_dir / name / f"{split}.npz").is_file():
         return _npz(name, data_dir / name / f"{split}.npz", split, classes)
-    if name in builtin:
-        return builtin[name]()
+    if name in LOSSLESS:
+        return _torchvision(name, data_dir, split, download)
+    if name == "tiny-imagenet":
+        return tiny_imagenet(data_dir, split)
+    if name == "imagenet":
+        return imagenet(data_dir, split, transform)
     raise missing(name, data_dir, split, "a data set that the harness knows")

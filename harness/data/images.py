@@ -19,6 +19,9 @@ from harness.errors import BadInput
 
 Split = Literal["train", "test"]
 
+BUILT_IN = ("digits", "cifar10", "cifar100", "svhn", "tiny-imagenet", "imagenet")
+"""Data sets that the harness knows by name."""
+
 
 @dataclass(frozen=True)
 class Examples:

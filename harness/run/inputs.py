@@ -61,7 +61,7 @@ def with_images(
 def suite_images(suite: Suite, *, data_dir: Path, download: bool, transform: Transform | None = None) -> ImageSet:
     """The suite's test examples, checked against what the suite says of them."""
     images = datasets.load(
-        suite.dataset,
+        suite.loaded_from,
         "test",
         data_dir=data_dir,
         shape=suite.shape,
@@ -88,7 +88,7 @@ def sources(suite: Suite, *, data_dir: Path, download: bool, fits: Path, incepti
 
     def split(which: Split) -> ImageSet:
         found = datasets.load(
-            suite.dataset, which, data_dir=data_dir, shape=suite.shape, classes=suite.classes, download=download
+            suite.loaded_from, which, data_dir=data_dir, shape=suite.shape, classes=suite.classes, download=download
         )
         if found.shape != suite.shape or len(found.classes) != suite.classes:
             raise BadInput(

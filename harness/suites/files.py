@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
 from harness.errors import BadInput, one_line
-from harness.suites.suite import SUITES, Suite
+from harness.suites.suite import SUITES, Suite, data_name
 from zoo.entrant import did_you_mean
 from zoo.faults import first_fault
 
@@ -78,6 +78,8 @@ def read_suite(path: Path) -> Suite:
             f" choose one of {', '.join(SUITES)}"
         )
     checked = _checked(fields, str(path))
+    if "dataset" in checked:
+        checked["dataset"], checked["loader"] = data_name(checked["dataset"])
     if base is not None:
         if checked.get("name", base) in SUITES:
             raise BadInput(

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
+from harness.data.own_data import OwnData, is_own
 from harness.errors import BadInput
 from harness.threat import Norm, ThreatModel
 from zoo.entrant import Domain
@@ -39,7 +40,7 @@ class Suite:
     examples judged (the first of the split; None: all that there are). `shard_size` is the unit of work, and the batch in
     which AutoAttack draws its random starts: another size is another (equally valid) draw. `entrants` are judged by
     default, besides every own entrant of the suite; `zoo_dataset` is RobustBench's name for the data, where it has models
-    for it, and `base` the suite that this one varies.
+    for it, `base` the suite that this one varies, and `loader` the user's own code, module:callable, that gives the data.
     """
 
     name: str
@@ -58,6 +59,12 @@ class Suite:
     flip: bool = True
     description: str = ""
     base: str = ""
+    loader: str = ""
+
+    @property
+    def loaded_from(self) -> str:
+        """What `datasets.load` is to be given: the name of the data, or the user's own code."""
+        return self.loader or self.dataset
 
     @property
     def threat(self) -> ThreatModel:
@@ -75,8 +82,12 @@ class Suite:
         return (own, dataclasses.replace(own, suite=self.base)) if self.base else (own,)
 
     def on(self, dataset: str) -> Suite:
-        """The suite on other data: it carries the data's name, so that its figures never stand among the original's."""
-        if dataset == self.dataset:
+        """The suite on other data: it carries the data's name, so that its figures never stand among the original's.
+
+        `dataset` may be the user's own code, module:callable. Raises BadInput where that cannot be imported.
+        """
+        dataset, loader = data_name(dataset)
+        if dataset == self.dataset and loader in ("", self.loader):
             return self
         name = self.name.replace(self.dataset, dataset)
         return replace(
@@ -84,6 +95,7 @@ class Suite:
             name=f"{self.name}-on-{dataset}" if name in SUITES else name,
             title=f"{self.title}, on {dataset}",
             dataset=dataset,
+            loader=loader,
             zoo_dataset=self.zoo_dataset or self.dataset,
             base=self.base or self.name,
             description=(
@@ -91,6 +103,11 @@ class Suite:
                 f" {self.description}"
             ).strip(),
         )
+
+
+def data_name(dataset: str) -> tuple[str, str]:
+    """The name that results on a data set carry, and the user's own code that loads it ("" for data by name)."""
+    return (OwnData.find(dataset).name, dataset) if is_own(dataset) else (dataset, "")
 
 
 def parse_eps(text: str) -> float:

@@ -115,7 +115,12 @@ def train_entrant(
     on = devices(device, None)[0]
     if images is None:
         images = datasets.load(
-            suite.dataset, "train", data_dir=Path(data_dir), shape=suite.shape, classes=suite.classes, download=download
+            suite.loaded_from,
+            "train",
+            data_dir=Path(data_dir),
+            shape=suite.shape,
+            classes=suite.classes,
+            download=download,
         )
     _require_form(images, suite)
     images = images.first(limit)
