@@ -14,7 +14,7 @@ from harness.cli.epochs import following, tell_course
 from harness.errors import BadInput
 from harness.suites.files import find_suite
 from harness.training.distributed import World, processes
-from harness.training.entrant import TrainedEntrant, train_entrant
+from harness.training.entrant import TrainedEntrant, train
 from harness.training.objectives import OBJECTIVES
 from harness.training.recipes import PLANS, parsed
 from harness.training.trainer import Interrupted
@@ -111,7 +111,7 @@ def _train(given: TrainOptions, world: World, device: str) -> TrainedEntrant:
     before = signal.signal(signal.SIGTERM, lambda number, frame: stop.set())
     try:
         with following(speaks=world.first) as (report, moved):
-            return train_entrant(
+            return train(
                 given.suite_name,
                 given.recipe_name,
                 name=given.name,

@@ -17,13 +17,14 @@ from harness.data.images import ImageSet
 from harness.errors import BadInput, one_line
 from harness.suites.files import find_suite
 from harness.suites.suite import Suite
+from harness.training import trainer
 from harness.training.card import Origin, card_of, keep_other
 from harness.training.distributed import World
 from harness.training.dynamics import Epoch, phases_of
 from harness.training.own_objective import require_terms
 from harness.training.phases import Phases
 from harness.training.recipes import Recipe, find_recipe
-from harness.training.trainer import Trained, train
+from harness.training.trainer import Trained
 from leaderboards.records.files import file_stem
 from zoo.architectures import build, is_own
 from zoo.cards import require_name
@@ -65,7 +66,7 @@ class TrainedEntrant:
         return phases_of(self.rows)
 
 
-def train_entrant(
+def train(
     suite: str | Path | Suite,
     recipe: str | Path | Recipe,
     *,
@@ -134,7 +135,7 @@ def train_entrant(
     if checkpoint.exists() and world.first:
         resumed(checkpoint)
     with deterministic(on, recipe.threads):
-        trained = train(
+        trained = trainer.train(
             suite,
             recipe,
             images,

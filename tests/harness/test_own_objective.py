@@ -13,7 +13,7 @@ import torch
 from harness.data.datasets import digits
 from harness.errors import BadInput
 from harness.suites.suite import SUITES
-from harness.training.entrant import train_entrant
+from harness.training.entrant import train
 from harness.training.objectives import OBJECTIVES, Objective, ce
 from harness.training.recipes import Recipe
 from zoo.checkpoints import own_entrants
@@ -80,7 +80,7 @@ def test_sat_written_as_an_own_objective_gives_the_weights_of_sat(module, attrib
     recipe = Recipe(objective="sat", architecture="digits-cnn", epochs=2)
     own = recipe.changed({"objective": f"{name}:{attribute}"})
     weights = [
-        train_entrant(SUITE, chosen, images=images, name=label).path.read_bytes()
+        train(SUITE, chosen, images=images, name=label).path.read_bytes()
         for chosen, label in ((recipe, "sat-here"), (own, "own"))
     ]
     assert weights[0] == weights[1]
@@ -95,6 +95,25 @@ def test_settings_reach_the_objective_and_can_be_set_on_the_command_line(harness
         assert harness_here(*JOB, *settings).returncode == 0
         weights.append(Path(smoothing, "digits", "mine.safetensors").read_bytes())
     assert weights[0] != weights[1]
+
+
+def test_a_recipe_file_names_an_own_objective_and_an_own_architecture(harness_here, module) -> None:
+    net = """
+from torch import nn
+
+def net(classes, shape):
+    return nn.Sequential(nn.Flatten(), nn.Linear(shape[1] * shape[2], classes))
+"""
+    name = module(SMOOTHED + net)
+    written(f'base = "sat"\nobjective = "{name}:Mine"\narchitecture = "{name}:net"\n')
+    assert harness_here(*JOB).returncode == 0
+    card = json.loads(Path("zoo/digits/mine.json").read_text())
+    assert card["architecture"] == card["training"]["recipe"]["architecture"] == f"{name}:net"
+    for other, part in ((f"{name}:neat", "did you mean net"), (f"{name}:SMOOTHED", "and there is none")):
+        result = harness_here("train", "--suite", "cifar10", "--recipe", "sat", "--architecture", other)
+        assert result.returncode == 2
+        (line,) = result.stderr.splitlines()
+        assert part in line
 
 
 def loss(body: str, attack: str = '"ce"', signature: str = "logits, logits_adv, y, setting") -> str:
@@ -171,7 +190,7 @@ def test_a_run_of_an_objective_that_was_changed_since_is_not_gone_on_from(module
 
     def go(name: str) -> None:
         recipe = Recipe(objective=f"{name}:Mine", architecture="digits-cnn", epochs=2)
-        train_entrant(SUITE, recipe, images=images, name="mine", moved=stop)
+        train(SUITE, recipe, images=images, name="mine", moved=stop)
 
     class Stop(Exception):
         pass
@@ -201,7 +220,7 @@ def test_training_from_python_is_silent_and_gives_what_the_command_gives(harness
     assert harness_here(*JOB[:4], "weat-adv", *JOB[5:], "--out", "by-command").returncode == 0
     capfd.readouterr()
     threads, epochs, steps = torch.get_num_threads(), [], []
-    made = train_entrant(
+    made = train(
         "digits", "weat-adv", name="mine", epochs=1, limit=100,
         report=epochs.append, moved=lambda step, of: steps.append((step, of)),
     )  # fmt: skip
@@ -217,10 +236,10 @@ def test_training_from_python_is_silent_and_gives_what_the_command_gives(harness
     (found,) = [entrant for entrant in own_entrants(SUITE.domain, [Path("zoo")]) if entrant.card.name == "mine"]
     x = digits("test").examples(0, 10).x
     torch.testing.assert_close(found.load()(x), made.model(x))
-    elsewhere = train_entrant("digits", "standard", epochs=1, limit=100, out="elsewhere")
+    elsewhere = train("digits", "standard", epochs=1, limit=100, out="elsewhere")
     assert elsewhere.spec == "checkpoint:elsewhere/digits/standard.safetensors"
 
 
 def test_images_that_do_not_fit_the_suite_are_refused_from_python(harness_here) -> None:
     with pytest.raises(BadInput, match="expected images 3x32x32 of 10 classes for cifar10, got 1x8x8 of 10"):
-        train_entrant("cifar10", "sat", images=digits("train").first(100))
+        train("cifar10", "sat", images=digits("train").first(100))
