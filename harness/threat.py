@@ -23,13 +23,20 @@ def _per_sample(values: Tensor, like: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What `ThreatModel.verify` found: `valid` per sample (N,), and how many samples failed for each reason."""
+class Legality:
+    """What `ThreatModel.verify` found of N images, each (N,) bool: which are `legal`, and why the others are not.
 
-    valid: Tensor
-    not_finite: int
-    outside_box: int
-    outside_ball: int
+    A finite image may lie outside the box and outside the ball at once.
+    """
+
+    not_finite: Tensor
+    outside_box: Tensor
+    outside_ball: Tensor
+
+    @property
+    def legal(self) -> Tensor:
+        """(N,) bool: finite, in [0,1], and in the ball."""
+        return ~(self.not_finite | self.outside_box | self.outside_ball)
 
 
 @dataclass(frozen=True)
@@ -86,16 +93,11 @@ class ThreatModel:
         radius = torch.rand(len(x), generator=generator, device=generator.device).to(x) ** (1 / x[0].numel())
         return self.project(x, x + self.eps * _per_sample(radius, x) * self.ascent(direction))
 
-    def verify(self, x: Tensor, x_adv: Tensor) -> Verdict:
+    def verify(self, x: Tensor, x_adv: Tensor) -> Legality:
         """Check what an attack returned, as the float32 images that a model would be given."""
         adversarial = x_adv.detach().float()
         flat = adversarial.flatten(1)
         finite = flat.isfinite().all(1)
         in_box = (flat >= 0).all(1) & (flat <= 1).all(1)
         in_ball = self.distance(x.detach().float(), adversarial) <= self.eps + self.tolerance
-        return Verdict(
-            valid=finite & in_box & in_ball,
-            not_finite=int((~finite).sum()),
-            outside_box=int((finite & ~in_box).sum()),
-            outside_ball=int((finite & ~in_ball).sum()),
-        )
+        return Legality(not_finite=~finite, outside_box=finite & ~in_box, outside_ball=finite & ~in_ball)

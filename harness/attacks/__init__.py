@@ -1,1 +1,1 @@
-"""Attacks. None is trusted: whoever uses one verifies what it returns with ThreatModel.verify."""
+"""Attacks. None is trusted: each verifies what it found before it returns what counts of it (harness.attacks.attack)."""

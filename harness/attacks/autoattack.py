@@ -18,6 +18,7 @@ import torch
 from pyautoattack import AutoAttack, checks
 from torch import Tensor, nn
 
+from harness.attacks.verification import verified
 from harness.classifier.stopwatch import seconds
 from harness.threat import Norm, ThreatModel
 
@@ -46,8 +47,8 @@ class Rejected:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What the cascade left of a batch of N examples.
+class CascadeState:
+    """What the cascade has left of N examples.
 
     `stage` (N,) int8: -1 where the natural image is misclassified, k where stage k broke the example, len(stages) where it
     survived. `x_adv` (N, C, H, W): the image that broke it, else the natural one; an example is attacked until it breaks
@@ -146,15 +147,15 @@ class Cascade:
     seed: int = 0
     batch_size: int = 250
 
-    def __call__(self, model: nn.Module, x: Tensor, y: Tensor, threat: ThreatModel) -> Outcome:
+    def __call__(self, model: nn.Module, x: Tensor, y: Tensor, threat: ThreatModel) -> CascadeState:
         """Attack N images (N, C, H, W) in [0,1] with labels (N,). The model must return float32 logits."""
-        outcome = self.begin(model, x, y, threat)
-        while not outcome.finished:
-            outcome = self.advance(model, x, y, threat, outcome)
-        return outcome
+        state = self.begin(model, x, y, threat)
+        while not state.finished:
+            state = self.advance(model, x, y, threat, state)
+        return state
 
-    def begin(self, model: nn.Module, x: Tensor, y: Tensor, threat: ThreatModel) -> Outcome:
-        """Natural logits and pyautoattack's checks: the outcome before the first stage."""
+    def begin(self, model: nn.Module, x: Tensor, y: Tensor, threat: ThreatModel) -> CascadeState:
+        """Natural logits and pyautoattack's checks: the state before the first stage."""
         with torch.random.fork_rng(devices=[x.device] if x.is_cuda else []), collected() as collector, torch.no_grad():
             batches = range(0, len(x), self.batch_size)
             logits = torch.cat([model(x[i : i + self.batch_size]) for i in batches])
@@ -163,9 +164,11 @@ class Cascade:
             attack = self._attack(model, threat, classes, x.device)
             _check(model, x[: self.batch_size], y[: self.batch_size], attack, stages)
             stage_of = torch.where(logits.argmax(1) == y, len(stages), -1).to(torch.int8)
-            return Outcome(stages, stage_of, x.clone(), tuple(collector.warnings), (), classes, done=0)
+            return CascadeState(stages, stage_of, x.clone(), tuple(collector.warnings), (), classes, done=0)
 
-    def advance(self, model: nn.Module, x: Tensor, y: Tensor, threat: ThreatModel, before: Outcome) -> Outcome:
+    def advance(
+        self, model: nn.Module, x: Tensor, y: Tensor, threat: ThreatModel, before: CascadeState
+    ) -> CascadeState:
         """One stage more, on those that have survived so far.
 
         Each attack of pyautoattack sets the seed itself, so stopping between two stages changes nothing.
@@ -179,11 +182,12 @@ class Cascade:
             for alive in (stage_of == survived).nonzero().squeeze(1).split(self.batch_size):
                 if len(alive) == 0:
                     continue
-                found = perturb(x[alive].clone(), y[alive].clone())
-                broken, refused = self._verified(model, x[alive], y[alive], found, threat, stages[k])
-                rejected += refused
-                stage_of[alive[broken]] = k
-                x_adv[alive[broken]] = found[broken].to(x_adv.dtype)
+                found = verified(model, x[alive], y[alive], perturb(x[alive].clone(), y[alive].clone()), threat)
+                for reason, held in found.reasons.items():
+                    if n := int((held & found.fooling).sum()):
+                        rejected.append(Rejected(stages[k], reason, n))
+                stage_of[alive[found.broken]] = k
+                x_adv[alive[found.broken]] = found.x_adv[found.broken]
             warnings = (*before.warnings, *collector.warnings)
             return replace(
                 before,
@@ -221,22 +225,3 @@ class Cascade:
                 steps[stage] * seconds(partial(perturb[stage], x.clone(), y), x.device, warm=False)
                 for stage in stages_for(classes, threat.norm, min(x.shape[2:]))
             )
-
-    @staticmethod
-    def _verified(
-        model: nn.Module, x: Tensor, y: Tensor, found: Tensor, threat: ThreatModel, stage: str
-    ) -> tuple[Tensor, list[Rejected]]:
-        """Which of a stage's images break the classifier by the rules, and how many do so only against them."""
-        logits = model(found)
-        fooled = logits.argmax(1) != y
-        finite = logits.isfinite().all(1)
-        verdict = threat.verify(x[fooled], found[fooled])
-        legal = torch.zeros_like(fooled)
-        legal[fooled] = verdict.valid
-        counts = {
-            "not finite": verdict.not_finite,
-            "outside [0,1]": verdict.outside_box,
-            "outside the ball": verdict.outside_ball,
-            "logits not finite": int((fooled & ~finite).sum()),
-        }
-        return legal & finite, [Rejected(stage, reason, n) for reason, n in counts.items() if n]

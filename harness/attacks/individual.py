@@ -19,6 +19,7 @@ from pyautoattack.fab_pt import FABAttack_PT
 from pyautoattack.square import SquareAttack
 from torch import Tensor, nn
 
+from harness.attacks.attack import Attack
 from harness.attacks.autoattack import TARGETS, collected
 from harness.threat import Norm, ThreatModel
 
@@ -54,19 +55,15 @@ def _run(attack: APGDAttack, model: nn.Module, x: Tensor, y: Tensor) -> tuple[Te
 
 
 @dataclass(frozen=True)
-class APGD:
+class APGD(Attack):
     """Auto-PGD, untargeted, on the cross-entropy ("ce") or the difference-of-logits ratio ("dlr"), from a random start.
 
     Every example is attacked, also one that is misclassified to begin with. Returned is the iterate of the highest loss,
     or, where that one fools nobody and another did, the last that did; so an image moves also where the attack fails.
     """
 
-    by_gradient: ClassVar[bool] = True
     loss: Literal["ce", "dlr"] = "ce"
     steps: int = 50
-
-    def settings(self) -> dict[str, Any]:
-        return {"attack": "APGD", **asdict(self)}
 
     def passes(self, classes: int) -> tuple[int, int]:
         return self.steps + 2, self.steps + 1
@@ -77,24 +74,22 @@ class APGD:
     def shortened(self, classes: int) -> tuple[APGD, float]:
         return replace(self, steps=2), (self.steps + 2) / 3
 
-    def __call__(
+    def perturb(
         self, model: nn.Module, x: Tensor, y: Tensor, threat: ThreatModel, generator: torch.Generator
     ) -> Tensor:
-        """Images (N, C, H, W) in [0,1] and labels (N,) to images of the same shape, detached."""
         with _seeded(x, generator) as seed:
             attack = APGDAttack(model, loss=self.loss, **_common(self.steps, seed, x, threat))
             return _run(attack, model, x, y)[0]
 
 
 @dataclass(frozen=True)
-class TargetedAPGD:
+class TargetedAPGD(Attack):
     """Auto-PGD on the targeted difference-of-logits ratio, towards the `targets` most likely wrong classes one by one.
 
     An example rests once a target fools the classifier: returned is that run's image. Where none does, the iterate of the
     highest loss over all targets; so an image moves also where the attack fails.
     """
 
-    by_gradient: ClassVar[bool] = True
     steps: int = 20
     targets: int = TARGETS
 
@@ -111,10 +106,9 @@ class TargetedAPGD:
     def shortened(self, classes: int) -> tuple[TargetedAPGD, float]:
         return replace(self, steps=2, targets=1), min(self.targets, classes - 1) * (self.steps + 2) / 3
 
-    def __call__(
+    def perturb(
         self, model: nn.Module, x: Tensor, y: Tensor, threat: ThreatModel, generator: torch.Generator
     ) -> Tensor:
-        """Images (N, C, H, W) in [0,1] and labels (N,) to images of the same shape, detached."""
         with _seeded(x, generator) as seed:
             # the order of the wrong classes at the natural image, the most likely first; the label comes last
             ranked = model(x).scatter(1, y.unsqueeze(1), -torch.inf).argsort(1, descending=True)
@@ -135,14 +129,13 @@ class TargetedAPGD:
 
 
 @dataclass(frozen=True)
-class TargetedFAB:
+class TargetedFAB(Attack):
     """Fast adaptive boundary attack towards the `targets` most likely wrong classes: the nearest misclassified point.
 
     It looks for small perturbations, so its points lie just beyond the decision boundary. Returned is the natural image
     where no misclassified point within eps is found and where the natural one is misclassified already.
     """
 
-    by_gradient: ClassVar[bool] = True
     steps: int = 20
     targets: int = TARGETS
 
@@ -153,16 +146,12 @@ class TargetedFAB:
         targets = min(self.targets, classes - 1)
         return 1 + targets * (3 + 2 * self.steps), targets * self.steps
 
-    def obstacle(self, classes: int, norm: Norm, side: int) -> str:
-        return ""
-
     def shortened(self, classes: int) -> tuple[TargetedFAB, float]:
         return replace(self, steps=2, targets=1), min(self.targets, classes - 1) * (self.steps + 1) / 2
 
-    def __call__(
+    def perturb(
         self, model: nn.Module, x: Tensor, y: Tensor, threat: ThreatModel, generator: torch.Generator
     ) -> Tensor:
-        """Images (N, C, H, W) in [0,1] and labels (N,) to images of the same shape, detached."""
         with _seeded(x, generator) as seed:
             targets = min(self.targets, model(x[:1]).shape[1] - 1)
             attack = FABAttack_PT(
@@ -180,7 +169,7 @@ class TargetedFAB:
 
 
 @dataclass(frozen=True)
-class Square:
+class Square(Attack):
     """Square attack: random search by forward passes alone, on the margin, its schedule scaled to the number of queries.
 
     An example rests once it is misclassified. Returned is the image of the smallest margin found, so an image moves also
@@ -189,9 +178,6 @@ class Square:
 
     by_gradient: ClassVar[bool] = False
     queries: int = 500
-
-    def settings(self) -> dict[str, Any]:
-        return {"attack": "Square", **asdict(self)}
 
     def passes(self, classes: int) -> tuple[int, int]:
         return self.queries + 2, 0
@@ -202,10 +188,9 @@ class Square:
     def shortened(self, classes: int) -> tuple[Square, float]:
         return replace(self, queries=8), (self.queries + 2) / 10
 
-    def __call__(
+    def perturb(
         self, model: nn.Module, x: Tensor, y: Tensor, threat: ThreatModel, generator: torch.Generator
     ) -> Tensor:
-        """Images (N, C, H, W) in [0,1] and labels (N,) to images of the same shape, detached."""
         with _seeded(x, generator) as seed:
             x_adv, right = x.clone(), ~_wrong(model, x, y)
             if not right.any():

@@ -1,5 +1,7 @@
 """The attacks whose effect on the energies is compared, by the names that arrays, values and pages use.
 
+To add an attack, write it (harness.attacks.attack says how) and add a line to ATTACKS.
+
 Published of a standard CIFAR-10 classifier (Mirza et al. 2024): untargeted attacks on the cross-entropy push E(x) far below
 its natural value, targeted attacks and attacks on a margin raise it.
 """
@@ -11,7 +13,7 @@ from harness.attacks.individual import APGD, Square, TargetedAPGD, TargetedFAB
 from harness.attacks.pgd import PGD
 
 MAIN = "pgd"
-"""The attack whose arrays and values carry no name of an attack; those of any other begin with its name and a point."""
+"""The attack that the board shows, that a check takes before AutoAttack, and whose energies have a standard deviation."""
 
 ATTACKS: dict[str, Attack] = {
     MAIN: PGD(),
@@ -29,4 +31,4 @@ ATTACKS: dict[str, Attack] = {
 
 def prefix(attack: str) -> str:
     """What the names of an attack's arrays and values begin with."""
-    return "" if attack == MAIN else f"{attack}."
+    return f"{attack}."

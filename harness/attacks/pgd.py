@@ -6,22 +6,23 @@ Accuracy under PGD errs high: it is an upper bound on the true robust accuracy, 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
-from typing import Any, ClassVar, Literal
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from harness.attacks.attack import Attack
 from harness.classifier.frozen import frozen
 from harness.errors import BadInput
-from harness.threat import Norm, ThreatModel
+from harness.threat import ThreatModel
 
 Target = Literal["none", "random", "least-likely"]
 
 
 @dataclass(frozen=True)
-class PGD:
+class PGD(Attack):
     """Gradient ascent on a loss, projected on the threat model after each step; the last iterate is returned.
 
     loss "ce": cross-entropy of the label, from a uniform point of the ball, or, with a target, minus the cross-entropy of
@@ -32,7 +33,6 @@ class PGD:
     looks for the smallest perturbation. step_size is a fraction of eps.
     """
 
-    by_gradient: ClassVar[bool] = True
     loss: Literal["ce", "kl", "margin"] = "ce"
     steps: int = 20
     step_size: float = 0.25
@@ -42,14 +42,8 @@ class PGD:
         if self.target != "none" and self.loss != "ce":
             raise BadInput(f"expected loss 'ce' for a target, got {self.loss!r}; leave the target out")
 
-    def settings(self) -> dict[str, Any]:
-        return {"attack": "PGD", **asdict(self)}
-
     def passes(self, classes: int) -> tuple[int, int]:
         return self.steps + (self.loss == "kl" or self.target != "none"), self.steps
-
-    def obstacle(self, classes: int, norm: Norm, side: int) -> str:
-        return ""
 
     def shortened(self, classes: int) -> tuple[PGD, float]:
         return replace(self, steps=2), (self.steps + 1) / 2
@@ -61,7 +55,7 @@ class PGD:
             return (x + 0.001 * noise).clamp(0, 1)
         return threat.random_point(x, generator)
 
-    def __call__(
+    def perturb(
         self,
         model: nn.Module,
         x: Tensor,
@@ -72,7 +66,7 @@ class PGD:
         start: Tensor | None = None,
         natural: Tensor | None = None,
     ) -> Tensor:
-        """Images (N, C, H, W) in [0,1] and labels (N,) to adversarial images of the same shape, detached.
+        """Images (N, C, H, W) in [0,1] and labels (N,) to images of the same shape, detached. Nobody has verified them.
 
         `start` (as x) and `natural` (logits at x, (N, K)) are drawn and computed here unless they are given.
         """

@@ -19,18 +19,23 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 
+from harness.attacks.named import MAIN
 from harness.errors import BadInput, one_line
 from harness.measures import Measure
-from leaderboards.records.arrays import read_arrays
+from harness.measures.energies import correct_array
+from leaderboards.records.arrays import measured_arrays
 from leaderboards.records.files import file_stem, write_atomically
+from leaderboards.records.renames import name_now, renamed, version_now
 from leaderboards.records.schema import Record, SuiteInfo, Value
 
 SCHEMA_VERSION: Literal[1] = 1
 
+PGD_CORRECT = correct_array(MAIN)
+
 KEPT = {
     "standard": ("correct",),
     "autoattack": ("stage",),
-    "energies": ("pgd_correct", "marginal_energy", "joint_energy", "marginal_energy_adv", "joint_energy_adv"),
+    "energies": (PGD_CORRECT, "marginal_energy", "joint_energy", "pgd.marginal_energy_adv", "pgd.joint_energy_adv"),
 }
 """The per-sample arrays that gates compare, by measure."""
 
@@ -77,7 +82,7 @@ class Baseline:
 
     def flags(self, gate: str) -> np.ndarray:
         """The (n,) bool flags that a gate on accuracy compares; see harness.check.gates.ACCURACIES. Raises BadInput."""
-        needed = {"standard": ("correct",), "pgd": ("pgd_correct",)}.get(gate, ("stage",))
+        needed = {"standard": ("correct",), "pgd": (PGD_CORRECT,)}.get(gate, ("stage",))
         if missing := [name for name in needed if name not in self.arrays]:
             measure = next(measure for measure, names in KEPT.items() if missing[0] in names)
             raise BadInput(
@@ -87,9 +92,9 @@ class Baseline:
         if gate == "standard":
             return self.arrays["correct"]
         if gate == "pgd":
-            return self.arrays["pgd_correct"]
+            return self.arrays[PGD_CORRECT]
         survived = self.arrays["stage"] == self.stages
-        return survived & self.arrays["pgd_correct"] if gate == "robust" and "pgd_correct" in self.arrays else survived
+        return survived & self.arrays[PGD_CORRECT] if gate == "robust" and PGD_CORRECT in self.arrays else survived
 
     @property
     def stages(self) -> int:
@@ -107,8 +112,7 @@ def from_record(record: Record, arrays_folder: Path) -> Baseline:
         )
     arrays: dict[str, np.ndarray] = {}
     for name, measurement in found.items():
-        assert measurement.arrays is not None
-        held = read_arrays(arrays_folder, measurement.arrays)
+        held = measured_arrays(arrays_folder, measurement)
         arrays |= {key: held[key] for key in KEPT[name] if key in held}
     measures = {
         name: Measured(
@@ -172,7 +176,22 @@ def read_baseline(path: Path) -> Baseline:
         ) from error
     if len({len(array) for array in arrays.values()}) != 1:
         raise BadInput(f"expected arrays of one length in {path}, got others; write it again with harness baseline")
-    return Baseline(description, arrays)
+    return up_to_date(Baseline(description, arrays))
+
+
+def up_to_date(baseline: Baseline) -> Baseline:
+    """The baseline by the names of today, as the record that it came from would be read; see leaderboards.records.renames."""
+    was = baseline.description
+    measures = {
+        name: measured.model_copy(update={"version": version_now(name, measured.version)})
+        for name, measured in was.measures.items()
+    }
+    values = {}
+    for name, value in was.values.items():
+        measure, _, key = name.partition(".")
+        values[f"{measure}.{name_now(measure, key)}"] = value
+    description = was.model_copy(update={"measures": measures, "values": values})
+    return Baseline(description, renamed("energies", baseline.arrays))
 
 
 def refuse_other(baseline: Baseline, suite: SuiteInfo, measures: Sequence[Measure]) -> None:

@@ -17,8 +17,10 @@ from torch import nn
 from harness.attacks.autoattack import STAGES, stages_for
 from harness.attacks.named import MAIN
 from harness.attacks.pgd import PGD
+from harness.attacks.verification import attacked
 from harness.data.images import Examples
 from harness.measures import Energies, RobustAccuracy, Summary
+from harness.measures.energies import correct_array
 from harness.measures.measure import ShardResult, generator_of
 from harness.run.executors.place import Place, Workers, results
 from harness.run.plan import Plan, Task, shards
@@ -86,11 +88,8 @@ class PGDOn:
             *(torch.cat(parts).split(place.suite.shard_size) for parts in zip(*drawn, strict=True)), strict=True
         ):
             x, y, start = (tensor.to(place.device) for tensor in batch)
-            x_adv = self.attack(place.model, x, y, threat, torch.Generator(), start=start)  # nothing is drawn
-            with torch.no_grad():
-                logits, natural = place.model(x_adv), place.model(x)
-            valid = threat.verify(x, x_adv).valid & logits.isfinite().all(1)
-            correct.append((torch.where(valid.unsqueeze(1), logits, natural).argmax(1) == y).cpu().numpy())
+            found = self.attack.perturb(place.model, x, y, threat, torch.Generator(), start=start)  # nothing is drawn
+            correct.append((~attacked(place.model, x, y, found, threat).broken).cpu().numpy())
         return np.concatenate(correct)
 
 
@@ -136,7 +135,7 @@ class Candidate:
         for task in self.plan.of(0, "energies"):
             mine = (examples >= task.start) & (examples < task.stop)
             if mine.any() and (shard := self.store.read(task.key)) is not None:
-                correct[mine] = shard.arrays["pgd_correct"][examples[mine] - task.start]
+                correct[mine] = shard.arrays[correct_array(MAIN)][examples[mine] - task.start]
                 unknown &= ~mine
         measure = next(measure for measure in self.plan.measures if isinstance(measure, Energies))
         attack = measure.attacks[MAIN]

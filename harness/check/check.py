@@ -19,6 +19,7 @@ from typing import Protocol
 
 import numpy as np
 
+from harness.attacks.named import MAIN, prefix
 from harness.check.baseline import Baseline
 from harness.check.gates import Gate, Gates
 from harness.check.sequential import FlagGate, shares, sizes
@@ -36,11 +37,14 @@ from harness.check.statistics import (
 from harness.check.verdict import GateResult, LostExample
 from harness.errors import BadInput
 from harness.measures import Summary
+from harness.measures.energies import correct_array
 from leaderboards.records.schema import Value
 from zoo.entrant import did_you_mean
 
 LEAST = 25
 """Examples of the first look at PGD's flags."""
+
+PGD = prefix(MAIN)
 
 PAIRED = ("marginal_energy", "joint_energy")
 """Energies that a baseline holds by example: their means, at natural and adversarial points, and deltas are compared paired."""
@@ -59,18 +63,18 @@ class Flags(Protocol):
 
 
 def series_of(value: str) -> str | None:
-    """The energies by example whose mean a value is: 'delta_marginal_energy' of 'energies.delta_marginal_energy.mean'."""
+    """The energies by example whose mean a value is: 'pgd.joint_energy_adv' of 'energies.pgd.joint_energy_adv.mean'."""
     measure, _, key = value.partition(".")
     name, _, what = key.rpartition(".")
-    known = [f"{energy}{suffix}" for energy in PAIRED for suffix in ("", "_adv")] + [f"delta_{name}" for name in PAIRED]
+    known = {*PAIRED, *(f"{PGD}{made}" for energy in PAIRED for made in (f"{energy}_adv", f"delta_{energy}"))}
     return name if measure == "energies" and what == "mean" and name in known else None
 
 
 def series(arrays: Mapping[str, np.ndarray], name: str) -> np.ndarray:
     """(n,) energies by their name, delta ones as natural minus adversarial."""
-    if name.startswith("delta_"):
-        energy = name.removeprefix("delta_")
-        return arrays[energy].astype(np.float64) - arrays[f"{energy}_adv"].astype(np.float64)
+    if name.startswith(f"{PGD}delta_"):
+        energy = name.removeprefix(f"{PGD}delta_")
+        return arrays[energy].astype(np.float64) - arrays[f"{PGD}{energy}_adv"].astype(np.float64)
     return arrays[name].astype(np.float64)
 
 
@@ -129,7 +133,7 @@ class Check:
     @property
     def _pgd_counts(self) -> bool:
         """Whether PGD may break an example for the gate `robust`: the baseline's flags say what it breaks there."""
-        return "pgd_correct" in self.baseline.arrays
+        return correct_array(MAIN) in self.baseline.arrays
 
     def __call__(self) -> Outcome:
         """Measure until the outcome is known; the outcome of all gates together."""
@@ -238,7 +242,7 @@ class Check:
             if gate.value in self.given:
                 self._value(gate, self.given[gate.value])
                 yield
-            elif name and "marginal_energy_adv" in self.baseline.arrays:
+            elif name and f"{PGD}marginal_energy_adv" in self.baseline.arrays:
                 was = series(self.baseline.arrays, name)
                 now = series(self.candidate.arrays("energies"), name)
                 self.cost["pgd"] = len(now)

@@ -9,7 +9,7 @@ margin = 0.01             # one point of accuracy
 margin = 0.005
 
 [energy]
-value = "energies.delta_marginal_energy.mean"
+value = "energies.pgd.delta_marginal_energy.mean"
 worse = "lower"           # or "higher", or "either": which change is a worsening
 margin = 0.05
 

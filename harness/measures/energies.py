@@ -39,11 +39,11 @@ class Energies(Measure):
 
     dE is natural minus adversarial: negative where the attack raises the energy. Energies scale with the logits, so what
     is divided by sd E(x) may be compared between entrants. Each attack sees every example, by itself; what it returns
-    where it fails its class says. Arrays and values of an attack begin with its name and a point, those of "pgd" do not.
+    where it fails its class says. Arrays and values of an attack begin with its name and a point.
     """
 
     name: ClassVar[str] = "energies"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     seed: int = 0
     attacks: Mapping[str, Attack] = field(default_factory=lambda: dict(ATTACKS))
 
@@ -57,7 +57,7 @@ class Energies(Measure):
         main, deltas = prefix(MAIN), ("delta_marginal_energy", "delta_joint_energy")
         found = {
             name: Quantity(title=label(name), unit="fraction", better="higher")
-            for name in ("natural_accuracy", *map(accuracy_value, self.attacks))
+            for name in ("standard_accuracy", *map(accuracy_value, self.attacks))
         }
         for series in (*NATURAL, *(f"{main}{name}" for name in (*(f"{name}_adv" for name in NATURAL), *deltas))):
             found[f"{series}.sd"] = Quantity(title=label(f"{series}.sd"), unit="energy")
@@ -93,7 +93,7 @@ class Energies(Measure):
             if attack.obstacle(classes, threat.norm, side):
                 continue
             short, times = attack.shortened(classes)
-            work = partial(short, model, examples.x, y, still, torch.Generator().manual_seed(self.seed))
+            work = partial(short.perturb, model, examples.x, y, still, torch.Generator().manual_seed(self.seed))
             total += times * seconds(work, examples.x.device, warm=number == 0)
         return total
 
@@ -113,11 +113,11 @@ class Energies(Measure):
             if obstacle := attack.obstacle(logits.shape[1], threat.norm, min(x.shape[2:])):
                 notes.append(Note("attacks-left-out", f"{name} was not run: {obstacle}"))
                 continue
-            x_adv = attack(model, x, y, threat, generator_of(self.seed, examples.start, name))
-            logits_adv, rejected = _verified(model, x, x_adv, logits, threat, name)
-            notes += rejected
-            arrays |= {f"{prefix(name)}{key}": array for key, array in _found(logits, logits_adv, y).items()}
-            arrays[correct_array(name)] = logits_adv.argmax(1) == y
+            found = attack(model, x, y, threat, generator_of(self.seed, examples.start, name), natural=logits)
+            if found.rejected:
+                notes.append(Note("rejected", REJECTED.format(name), int((~found.counted).sum())))
+            arrays |= {f"{prefix(name)}{key}": array for key, array in _found(logits, found.logits, y).items()}
+            arrays[correct_array(name)] = ~found.broken
         notes += batch_notes(model)
         return ShardResult({name: array.cpu().numpy() for name, array in arrays.items()}, tuple(notes))
 
@@ -125,7 +125,7 @@ class Energies(Measure):
         wide = {name: array.astype(np.float64) for name, array in arrays.items() if array.dtype != bool}
         zero = arrays["zero_gradient"]
         spread = standard_deviation(wide["marginal_energy"]).value or np.nan
-        values: dict[str, Value] = {"natural_accuracy": proportion(arrays["natural_correct"])}
+        values: dict[str, Value] = {"standard_accuracy": proportion(arrays["natural_correct"])}
         distributions: dict[str, Distribution] = {}
         bins = {"delta_marginal_energy": Bins(DELTA_EDGES, 0.0, spread)}
         bins["delta_joint_energy"] = bins["delta_marginal_energy"]
@@ -148,7 +148,7 @@ class Energies(Measure):
                 if key in HEADLINES:
                     values[f"{start}{key}.mean"] = found.mean
                 if attack == MAIN and key in bins:
-                    values[f"{key}.sd"] = standard_deviation(numbers)
+                    values[f"{start}{key}.sd"] = standard_deviation(numbers)
         flags = flags_of(notes)
         if zero.any():
             flags = (*flags, warning("the cross-entropy", zero))
@@ -156,6 +156,8 @@ class Energies(Measure):
 
 
 NATURAL = ("marginal_energy", "joint_energy")
+
+REJECTED = "{{n}} images of {} break the threat model or have no finite logits: not counted"
 
 HEADLINES = (
     *("marginal_energy_adv", "joint_energy_adv", "delta_marginal_energy", "delta_joint_energy"),
@@ -184,24 +186,12 @@ _ABSOLUTE_DELTA = (
 
 def correct_array(attack: str) -> str:
     """The array that says which examples an attack leaves correct."""
-    return "pgd_correct" if attack == MAIN else f"{attack}.correct"
+    return f"{prefix(attack)}correct"
 
 
 def accuracy_value(attack: str) -> str:
     """The value that is the accuracy under an attack."""
-    return "pgd_accuracy" if attack == MAIN else f"{attack}.accuracy"
-
-
-def _verified(
-    model: nn.Module, x: Tensor, x_adv: Tensor, logits: Tensor, threat: ThreatModel, name: str
-) -> tuple[Tensor, list[Note]]:
-    """Logits of what an attack returned. An image that breaks the rules is no adversarial point: the natural one counts."""
-    with torch.no_grad():
-        logits_adv = model(x_adv)
-    valid = threat.verify(x, x_adv).valid & logits_adv.isfinite().all(1)
-    refused = int((~valid).sum())
-    message = f"{{n}} images of {name} break the threat model or have no finite logits: not counted"
-    return torch.where(valid.unsqueeze(1), logits_adv, logits), [Note("rejected", message, refused)] if refused else []
+    return f"{prefix(attack)}accuracy"
 
 
 def _found(logits: Tensor, logits_adv: Tensor, y: Tensor) -> dict[str, Tensor]:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from harness.attacks.autoattack import STAGES, TARGETS, Cascade, Outcome, Warned, stages_for
+from harness.attacks.autoattack import STAGES, TARGETS, Cascade, CascadeState, Warned, stages_for
 from harness.classifier.logits import natural_logits
 from harness.data.images import Examples
 from harness.measures.intervals import proportion
@@ -131,48 +131,48 @@ class RobustAccuracy(Measure):
         cascade = Cascade(self.seed, self.batch_size)
         if before is None:
             natural_logits(model, examples)
-            outcome = cascade.begin(model, examples.x, examples.y, threat)
+            state = cascade.begin(model, examples.x, examples.y, threat)
         else:
             with torch.no_grad():
                 classes = model(examples.x[:1]).shape[1]
-            outcome = self._outcome(before, examples, classes, threat)
-        if not outcome.finished:
-            outcome = cascade.advance(model, examples.x, examples.y, threat, outcome)
-        result = self._result(outcome)
-        if outcome.finished:
+            state = self._state(before, examples, classes, threat)
+        if not state.finished:
+            state = cascade.advance(model, examples.x, examples.y, threat, state)
+        result = self._result(state)
+        if state.finished:
             notes = (*(before.notes if before else ()), *result.notes)
             return replace(result, notes=notes), True
-        partial = {**result.arrays, "done": np.full(len(examples), outcome.done, dtype=np.int8)}
+        partial = {**result.arrays, "done": np.full(len(examples), state.done, dtype=np.int8)}
         # what was left out is noted once, with the last stage
         notes = (*(before.notes if before else ()), *(n for n in result.notes if n.code != LEFT_OUT))
         return ShardResult(partial, notes), False
 
     @staticmethod
-    def _outcome(before: ShardResult, examples: Examples, classes: int, threat: ThreatModel) -> Outcome:
+    def _state(before: ShardResult, examples: Examples, classes: int, threat: ThreatModel) -> CascadeState:
         """A partial result as the cascade knows it; its warnings are notes already."""
         stages = stages_for(classes, threat.norm, min(examples.x.shape[2:]))
         numbers = [STAGES.index(stage) for stage in stages]
         back = {**{number: k for k, number in enumerate(numbers)}, len(STAGES): len(stages), -1: -1}
         stage = torch.tensor([back[int(n)] for n in before.arrays["stage"]], dtype=torch.int8, device=examples.x.device)
         x_adv = torch.from_numpy(before.arrays["x_adv"]).to(examples.x)
-        return Outcome(stages, stage, x_adv, (), (), classes, done=int(before.arrays["done"][0]))
+        return CascadeState(stages, stage, x_adv, (), (), classes, done=int(before.arrays["done"][0]))
 
     @staticmethod
-    def _result(outcome: Outcome) -> ShardResult:
-        notes = [_note(warning) for warning in outcome.warnings]
+    def _result(state: CascadeState) -> ShardResult:
+        notes = [_note(warning) for warning in state.warnings]
         notes += [
             Note("rejected", f"{{n}} images of {r.stage} fooled the classifier but are {r.reason}: not counted", r.n)
-            for r in outcome.rejected
+            for r in state.rejected
         ]
-        if outcome.stages != STAGES:
-            left_out = ", ".join(stage for stage in STAGES if stage not in outcome.stages)
+        if state.stages != STAGES:
+            left_out = ", ".join(stage for stage in STAGES if stage not in state.stages)
             notes.append(
                 Note(LEFT_OUT, f"too few classes or pixels for {left_out}: not AutoAttack's standard version", 0)
             )
-        stage = outcome.stage.cpu().numpy()
+        stage = state.stage.cpu().numpy()
         # the number of a stage means the same in every record, also where a stage was left out
-        numbers = np.array([STAGES.index(name) for name in outcome.stages] + [len(STAGES), -1], dtype=np.int8)
-        return ShardResult({"stage": numbers[stage], "x_adv": outcome.x_adv.cpu().numpy()}, tuple(notes))
+        numbers = np.array([STAGES.index(name) for name in state.stages] + [len(STAGES), -1], dtype=np.int8)
+        return ShardResult({"stage": numbers[stage], "x_adv": state.x_adv.cpu().numpy()}, tuple(notes))
 
     def summarise(self, arrays: Mapping[str, np.ndarray], notes: Sequence[Note]) -> Summary:
         stage = arrays["stage"]

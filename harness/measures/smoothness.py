@@ -141,10 +141,8 @@ class Smoothness(Measure):
         loss, loss_slope = landscape.value_and_gradient(model, x, ce)
         l1, l2 = landscape.gradient_norms(slope)
         ascent = landscape.Ascent(self.steps, self.step_size)
-        x_adv = self.attack(model, x, y, threat, draw("path"))
         # an image that breaks the rules is no end of a path: the natural one stands in its place
-        legal = threat.verify(x, x_adv).valid
-        x_adv = x_adv.where(legal.view(-1, *[1] * (x.dim() - 1)), x)
+        x_adv = self.attack.legal_images(model, x, y, threat, draw("path"))
         found = {
             "marginal_energy": energy,
             "zero_gradient_energy": landscape.has_no_gradient(slope),

@@ -61,10 +61,11 @@ def probe(network: nn.Module, examples: Examples, threat: ThreatModel, recipe: R
     for x, y in zip(examples.x.split(recipe.batch_size), examples.y.split(recipe.batch_size), strict=True):
         with torch.no_grad():
             logits = network(x)
-        x_adv = attack(network, x, y, threat, generator, natural=logits)
-        x_pgd = SELECTION(network, x, y, threat, generator)
+        # as in training: not verified, and with the natural logits at hand
+        x_adv = attack.perturb(network, x, y, threat, generator, natural=logits)
+        selected = SELECTION(network, x, y, threat, generator, natural=logits)
         with torch.no_grad():
-            logits_adv, logits_pgd = network(x_adv), network(x_pgd)
+            logits_adv = network(x_adv)
         delta = delta_energies(logits, logits_adv, y)
         sums += torch.stack(
             [
@@ -75,7 +76,7 @@ def probe(network: nn.Module, examples: Examples, threat: ThreatModel, recipe: R
                     delta.marginal,
                     delta.joint,
                     logits.argmax(1) == y,
-                    logits_pgd.argmax(1) == y,
+                    ~selected.broken,
                     energy_weights(logits),
                 )
             ]

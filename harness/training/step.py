@@ -19,7 +19,7 @@ from harness.training.recipes import Recipe
 from harness.training.removal import kept
 
 
-class Outcome(NamedTuple):
+class BatchSums(NamedTuple):
     """Of this process's part of a batch: the sum of its samples' terms, and how many it classifies rightly; and how many
     samples the whole batch has."""
 
@@ -73,7 +73,7 @@ class Step:
 
     def __call__(
         self, x: Tensor, y: Tensor, generator: torch.Generator, *, warm: bool = True, perturb: bool = True
-    ) -> Outcome:
+    ) -> BatchSums:
         """Images (N, C, H, W) and labels (N,) of the whole batch; leaves its gradients in the network's parameters.
 
         `warm` is False during MAIL's warm-up, `perturb` during that of the weight perturbation.
@@ -93,7 +93,8 @@ class Step:
         if self.attack is not None:
             if self.folded is not None:
                 self.folded.refresh()
-            x_adv = self.attack(self.attacked, x, y, self.threat, generator, start=start, natural=natural)
+            # not verified: what counts here is speed, and nothing is claimed of these images
+            x_adv = self.attack.perturb(self.attacked, x, y, self.threat, generator, start=start, natural=natural)
 
         def mean(values: Tensor) -> Tensor:
             return world.total(values.sum()) / n
@@ -113,7 +114,7 @@ class Step:
             self.network.zero_grad(set_to_none=True)
             objective, terms, logits = loss()
             objective.backward()
-        return Outcome(terms.detach().sum(), (logits.detach().argmax(1) == y).sum(), n)
+        return BatchSums(terms.detach().sum(), (logits.detach().argmax(1) == y).sum(), n)
 
     @torch.no_grad()
     def _logits(self, x: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from leaderboards.board.labels import STAGES
-from leaderboards.records.arrays import read_arrays
+from leaderboards.records.arrays import measured_arrays
 from leaderboards.records.schema import Record, RecordError, Value
 
 PARTS = 5
@@ -44,14 +44,14 @@ def by_energy(record: Record, folder: Path) -> ByEnergy | None:
     Robust accuracy is AutoAttack's where the same examples were attacked by it, else PGD's.
     """
     energies = read_measured(record, "energies", folder)
-    if not {"marginal_energy", "pgd_correct"} <= set(energies):
+    if not {"marginal_energy", "pgd.correct"} <= set(energies):
         return None
     energy = energies["marginal_energy"].astype(np.float64)
     n = len(energy)
     correct = energies.get("natural_correct", read_measured(record, "standard", folder).get("correct"))
     stage = read_measured(record, "autoattack", folder).get("stage")
     by_autoattack = stage is not None and len(stage) == n
-    robust = stage == len(STAGES) if stage is not None and by_autoattack else energies["pgd_correct"]
+    robust = stage == len(STAGES) if stage is not None and by_autoattack else energies["pgd.correct"]
     if n < PARTS or correct is None or len(correct) != n or not np.isfinite(energy).all():
         return None
     # equal parts by rank; among equal energies the order of the examples decides
@@ -65,10 +65,10 @@ def by_energy(record: Record, folder: Path) -> ByEnergy | None:
 def read_measured(record: Record, measure: str, folder: Path) -> Mapping[str, np.ndarray]:
     """The per-sample arrays of one measure; empty where there are none or they are not sound."""
     measurement = record.measurements.get(measure)
-    if measurement is None or measurement.arrays is None:
+    if measurement is None:
         return {}
     try:
-        return read_arrays(folder, measurement.arrays)
+        return measured_arrays(folder, measurement)
     except RecordError:
         return {}  # the page tells of it elsewhere
 

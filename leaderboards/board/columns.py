@@ -147,8 +147,8 @@ AUTOATTACK = measured("autoattack", "autoattack_accuracy", ROBUST, heading="Meas
 STANDARD_ACCURACY = measured("standard", "standard_accuracy", STANDARD, heading="Measured", bar=True)
 ENERGIES = (
     measured("energies", "marginal_energy.mean", ENERGY, key="marginal_energy_mean"),
-    measured("energies", "delta_marginal_energy.mean", ENERGY, key="delta_marginal_energy_mean"),
-    measured("energies", "delta_marginal_energy_normalised.mean", ENERGY, key="delta_marginal_energy_normalised"),
+    measured("energies", "pgd.delta_marginal_energy.mean", ENERGY, key="delta_marginal_energy_mean"),
+    measured("energies", "pgd.delta_marginal_energy_normalised.mean", ENERGY, key="delta_marginal_energy_normalised"),
 )
 SMOOTHNESS = tuple(
     measured("smoothness", f"{figure}.mean", SMOOTH, key=figure)

@@ -23,8 +23,8 @@ EXACT = 8
 """Up to so many entrants the p-value is exact, over all orders; beyond, by the t distribution."""
 
 FIGURES: tuple[tuple[str, str], ...] = (
-    ("energies", "delta_marginal_energy_normalised.mean"),
-    ("energies", "delta_joint_energy_normalised.mean"),
+    ("energies", "pgd.delta_marginal_energy_normalised.mean"),
+    ("energies", "pgd.delta_joint_energy_normalised.mean"),
     *(
         ("smoothness", f"{name}.mean" if name == "gradient_misalignment" else f"{name}_normalised.mean")
         for name in SMOOTHNESS

@@ -17,7 +17,7 @@ ATTACKS: dict[str, str] = {
     "fab-t": "FAB-T",
     "square": "Square",
 }
-"""By the name that an attack's values begin with; those of "pgd" begin with none."""
+"""By the name that an attack's values begin with."""
 
 SHORT: dict[str, str] = {
     **ATTACKS,
@@ -88,9 +88,7 @@ GENERATION: dict[str, str] = {
 
 _VALUES: dict[str, str] = {
     "standard_accuracy": "Standard accuracy",
-    "natural_accuracy": "Accuracy on natural examples",
     "autoattack_accuracy": "AutoAttack accuracy",
-    "pgd_accuracy": "PGD accuracy",
     **{f"accuracy_after.{key}": f"Accuracy after {heading}" for key, heading in STAGES},
     **GENERATION,
 }

@@ -28,16 +28,11 @@ def entrant_charts(record: Record, dynamics: Dynamics | None) -> tuple[Chart, ..
     return tuple(chart for chart in found if chart is not None)
 
 
-def _under(attack: str, name: str) -> str:
-    """The name of an attack's value or distribution: those of PGD have no prefix."""
-    return name if attack == "pgd" else f"{attack}.{name}"
-
-
 def _histograms(energies: Measurement) -> Chart | None:
     """Histograms of E(x), natural and under each attack, in the record's own bins."""
     natural = energies.distributions.get("marginal_energy")
     series = [("Natural images", "natural", natural)] + [
-        (label, "attacked", energies.distributions.get(_under(attack, "marginal_energy_adv")))
+        (label, "attacked", energies.distributions.get(f"{attack}.marginal_energy_adv"))
         for attack, label in SHORT.items()
     ]
     shown = [(label, kind, found) for label, kind, found in series if found is not None and found.histogram is not None]
@@ -136,7 +131,7 @@ def _arrows(energies: Measurement) -> Chart | None:
 
     start = mean("marginal_energy"), mean("joint_energy")
     ends = [
-        (label, mean(_under(attack, "marginal_energy_adv")), mean(_under(attack, "joint_energy_adv")))
+        (label, mean(f"{attack}.marginal_energy_adv"), mean(f"{attack}.joint_energy_adv"))
         for attack, label in SHORT.items()
     ]
     heads = [(label, x, y) for label, x, y in ends if x is not None and y is not None]

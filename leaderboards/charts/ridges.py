@@ -40,7 +40,7 @@ def ridges(entries: Sequence[Entry], arrays: Path | None, most: int) -> Ridges |
     count = 0
     for entry in entries:
         energies = entry.record.measurements.get("energies") if entry.record else None
-        if energies is None or ("delta_marginal_energy" not in energies.distributions and energies.arrays is None):
+        if energies is None or ("pgd.delta_marginal_energy" not in energies.distributions and energies.arrays is None):
             continue
         count += 1
         if len(spread) < most and entry.record is not None:
@@ -68,12 +68,12 @@ def ridges(entries: Sequence[Entry], arrays: Path | None, most: int) -> Ridges |
 def _samples(record: Record, arrays: Path | None) -> tuple[np.ndarray, np.ndarray] | None:
     """dE(x) over the standard deviation of E(x), and how many examples each value stands for."""
     kept = read_measured(record, "energies", arrays) if arrays is not None else {}
-    if {"marginal_energy", "marginal_energy_adv"} <= set(kept):
-        natural, attacked = (kept[name].astype(np.float64) for name in ("marginal_energy", "marginal_energy_adv"))
+    if {"marginal_energy", "pgd.marginal_energy_adv"} <= set(kept):
+        natural, attacked = (kept[name].astype(np.float64) for name in ("marginal_energy", "pgd.marginal_energy_adv"))
         sd = natural.std(ddof=1) if len(natural) > 1 else 0.0
         if sd > 0 and len(natural) == len(attacked) and np.isfinite(natural).all() and np.isfinite(attacked).all():
             return (natural - attacked) / sd, np.ones(len(natural))
-    spread = record.measurements["energies"].distributions.get("delta_marginal_energy")
+    spread = record.measurements["energies"].distributions.get("pgd.delta_marginal_energy")
     if spread is None or spread.histogram is None:
         return None
     edges = np.array(spread.histogram.edges) / spread.histogram.unit

@@ -47,7 +47,7 @@ AXES = (
         "Mean |ΔE(x)| / sd of E(x)",
         "Left is smoother. PGD's budget is short, so |ΔE(x)| errs low.",
         "energies",
-        "delta_marginal_energy_normalised.mean",
+        "pgd.delta_marginal_energy_normalised.mean",
     ),
     Axis(
         "lipschitz",

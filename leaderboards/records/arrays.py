@@ -12,7 +12,8 @@ from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 
 from leaderboards.records.files import line, write_atomically
-from leaderboards.records.schema import Arrays, Record, RecordError
+from leaderboards.records.renames import renamed
+from leaderboards.records.schema import Arrays, Measurement, Record, RecordError
 
 
 def write_arrays(folder: Path, arrays: Mapping[str, np.ndarray]) -> Arrays:
@@ -48,6 +49,12 @@ def read_arrays(folder: Path, arrays: Arrays) -> dict[str, np.ndarray]:
     if missing:
         raise RecordError(f"expected array {line(missing[0])!r} in {where}, got {sorted(loaded)}; measure again")
     return loaded
+
+
+def measured_arrays(folder: Path, measurement: Measurement) -> dict[str, np.ndarray]:
+    """A measurement's per-sample arrays by the names of today; empty where it has none. Raises RecordError as above."""
+    held = {} if measurement.arrays is None else read_arrays(folder, measurement.arrays)
+    return renamed(measurement.measure, held)
 
 
 def unsound_arrays(folder: Path, record: Record) -> dict[str, str]:

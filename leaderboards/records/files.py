@@ -15,6 +15,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from leaderboards.records.renames import up_to_date
 from leaderboards.records.schema import SCHEMA_VERSION, Record, RecordError
 
 _PLAIN = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,118}[A-Za-z0-9_])?")
@@ -96,7 +97,10 @@ def read_record(path: Path) -> Record:
 
 
 def parse_record(content: bytes, where: str) -> Record:
-    """A record from its file's bytes; `where` names the file in the RecordError that bytes of anything else raise."""
+    """A record from its file's bytes, by the names of today.
+
+    `where` names the file in the RecordError that bytes of anything else raise.
+    """
     try:
         plain = json.loads(content)
     except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, a number of 5000 digits, 10^5 brackets
@@ -118,7 +122,7 @@ def parse_record(content: bytes, where: str) -> Record:
         raise RecordError(f"expected a record in {where}, got {wrong}; mend or remove it") from error
     except (ValueError, RecursionError) as error:
         raise RecordError(f"expected a record in {where}, got text that no file can hold; mend or remove it") from error
-    return record
+    return up_to_date(record)
 
 
 def line(message: object) -> str:

@@ -23,9 +23,9 @@ ARRAYS = {
     "standard": {"correct": np.array([True, True, True, False])},
     "autoattack": {"stage": np.array([4, 0, 4, -1], dtype=np.int8)},
     "energies": {
-        "pgd_correct": np.array([True, False, False, False]),
+        "pgd.correct": np.array([True, False, False, False]),
         "marginal_energy": np.array([-1, -2, -3, -4], dtype=np.float32),
-        "marginal_energy_adv": np.array([0, -1, -2, -3], dtype=np.float32),
+        "pgd.marginal_energy_adv": np.array([0, -1, -2, -3], dtype=np.float32),
         "zero_gradient": np.zeros(4, dtype=bool),
     },
 }
@@ -79,6 +79,31 @@ def test_a_baseline_holds_what_gates_compare_and_reads_back(record: Record, tmp_
     assert back.flags("pgd").tolist() == [True, False, False, False]
     assert back.flags("robust").tolist() == [True, False, False, False]
     assert read_arrays(tmp_path / "arrays", record.measurements["standard"].arrays)["correct"].sum() == 3  # type: ignore[arg-type]
+
+
+def test_a_baseline_of_energies_version_2_is_read_by_the_names_of_today(record: Record, tmp_path: Path) -> None:
+    baseline = from_record(record, tmp_path / "arrays")
+    was = baseline.description
+    old = was.model_copy(
+        update={
+            "measures": {**was.measures, "energies": was.measures["energies"].model_copy(update={"version": 2})},
+            "values": {
+                "energies.delta_marginal_energy.mean": Value(value=-1, n=4),
+                "energies.natural_accuracy": Value(value=0.75, n=4),
+                "standard.a": Value(value=0.5, n=4),
+            },
+        }
+    )
+    then = {"pgd.correct": "pgd_correct", "pgd.marginal_energy_adv": "marginal_energy_adv"}
+    path = tmp_path / "old.safetensors"
+    write_baseline(path, Baseline(old, {then.get(name, name): array for name, array in baseline.arrays.items()}))
+    back = read_baseline(path)
+    assert back.arrays.keys() == baseline.arrays.keys()
+    assert back.flags("robust").tolist() == [True, False, False, False]
+    assert set(back.description.values) == {
+        "energies.pgd.delta_marginal_energy.mean", "energies.standard_accuracy", "standard.a"
+    }  # fmt: skip
+    refuse_other(back, SUITE, [MEASURES[name] for name in back.description.measures])
 
 
 def test_without_pgds_flags_robust_means_autoattack(record: Record, tmp_path: Path) -> None:

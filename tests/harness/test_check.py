@@ -147,7 +147,7 @@ def test_pgd_on_some_examples_finds_what_it_finds_on_whole_shards() -> None:
     model = Precise(entrant.load(), "fp32")
     ranges = shards(60, 25)
     energies = Energies(attacks={MAIN: ATTACKS[MAIN]})
-    whole = [energies(model, images.examples(a, b), suite.threat).arrays["pgd_correct"] for a, b in ranges]
+    whole = [energies(model, images.examples(a, b), suite.threat).arrays["pgd.correct"] for a, b in ranges]
     expected = np.concatenate(whole)
     chosen = np.sort(np.random.default_rng(0).permutation(60)[:23])
     one = Judged(entrant, entrant.weights(), images)
@@ -161,7 +161,7 @@ def test_many_gates_are_judged_together_and_values_too(harness, tmp_path: Path, 
     gates = tmp_path / "gates.toml"
     gates.write_text(
         "[standard]\nmargin = 0.1\n[pgd]\nmargin = 0.5\n"
-        "[energy]\nvalue = 'energies.delta_marginal_energy.mean'\nworse = 'either'\nmargin = 0.01\n"
+        "[energy]\nvalue = 'energies.pgd.delta_marginal_energy.mean'\nworse = 'either'\nmargin = 0.01\n"
         "[spread]\nvalue = 'energies.marginal_energy.sd'\nworse = 'higher'\nmargin = 0.5\n"
     )
     own = baseline("weat-adv")

@@ -71,7 +71,7 @@ class Simulated:
 
 def baseline_of(model: Simulated) -> Baseline:
     stage = np.where(model.broken == 0, -1, np.maximum(model.broken - 2, 0)).astype(np.int8)
-    arrays = {"correct": model.broken > 0, "pgd_correct": model.broken > 1, "stage": stage}
+    arrays = {"correct": model.broken > 0, "pgd.correct": model.broken > 1, "stage": stage}
     return Baseline(DESCRIPTION, arrays)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ from harness.measures import Energies, ShardResult, Summary
 from harness.measures.distributions import DELTA_EDGES, ENERGY_EDGES, Bins, distribution
 from harness.measures.energies import accuracy_value, correct_array
 from harness.suites.suite import SUITES
-from harness.threat import ThreatModel
+from harness.threat import Norm, ThreatModel
 from zoo.checkpoints import own_entrants
 
 THREAT = ThreatModel("Linf", 0.05)
@@ -60,19 +60,21 @@ def test_the_identities_hold_for_what_is_kept(which: str) -> None:
     )
     kept: dict[str, torch.Tensor] = {}
 
-    class Keeping:
+    @dataclass(frozen=True)
+    class Keeping(Attack):
         """An attack whose images are kept for the test."""
 
-        by_gradient = True
+        name: str
+        attack: Attack
 
-        def __init__(self, name: str, attack: Attack) -> None:
-            self.name, self.attack = name, attack
+        def passes(self, classes: int) -> tuple[int, int]:
+            return self.attack.passes(classes)
 
-        def __getattr__(self, name: str) -> object:
-            return getattr(self.attack, name)
+        def obstacle(self, classes: int, norm: Norm, side: int) -> str:
+            return self.attack.obstacle(classes, norm, side)
 
-        def __call__(self, model, x, y, threat, generator) -> torch.Tensor:
-            kept[self.name] = self.attack(model, x, y, threat, generator)
+        def perturb(self, model, x, y, threat, generator) -> torch.Tensor:
+            kept[self.name] = self.attack.perturb(model, x, y, threat, generator)
             return kept[self.name]
 
     measure = replace(SHORT, attacks={name: Keeping(name, attack) for name, attack in SHORT.attacks.items()})
@@ -119,7 +121,7 @@ def test_a_linear_energy_moves_by_no_more_than_the_dual_norm_allows() -> None:
     model[1].weight.copy_(torch.stack([w, -w]))
     arrays = Energies(attacks={MAIN: PGD()})(model, examples, THREAT).arrays
     # E(x,0) = -w.x rises by all that it can
-    np.testing.assert_allclose(arrays["joint_energy"] - arrays["joint_energy_adv"], -bound, rtol=1e-4)
+    np.testing.assert_allclose(arrays["joint_energy"] - arrays["pgd.joint_energy_adv"], -bound, rtol=1e-4)
 
 
 @pytest.mark.parametrize("classes", [2, 3, 4, 1000])
@@ -135,7 +137,7 @@ def test_any_number_of_classes_and_any_image_is_measured(classes: int, shape: tu
 
 
 class Cheat(PGD):
-    def __call__(self, model, x, y, threat, generator) -> torch.Tensor:
+    def perturb(self, model, x, y, threat, generator) -> torch.Tensor:
         return (x + 2 * threat.eps).clamp(0, 1)
 
 
@@ -182,8 +184,13 @@ def test_values_and_distributions_say_the_same() -> None:
         assert sum(raw.histogram.counts) + raw.histogram.below + raw.histogram.above == 40
         kl = summary.values[f"{start}kl_conditional.mean"].value + summary.values[f"{start}kl_marginal.mean"].value
         assert kl >= -1e-5
-    for old in ("pgd_accuracy", "marginal_energy_adv.mean", "joint_energy_adv.sd", "delta_joint_energy.mean"):
-        assert summary.values[old].value is not None
+    for name in (
+        "pgd.accuracy",
+        "pgd.marginal_energy_adv.mean",
+        "pgd.joint_energy_adv.sd",
+        "pgd.delta_joint_energy.mean",
+    ):
+        assert summary.values[name].value is not None
 
 
 def test_a_shard_is_drawn_for_by_its_place_alone() -> None:
@@ -192,7 +199,7 @@ def test_a_shard_is_drawn_for_by_its_place_alone() -> None:
     moved = SHORT(model, replace(examples, start=40), THREAT).arrays
     alone = replace(SHORT, attacks={"square": SHORT.attacks["square"]})(model, examples, THREAT).arrays
     assert all((first[name] == again[name]).all() for name in first)
-    assert (first["marginal_energy_adv"] != moved["marginal_energy_adv"]).any()
+    assert (first["pgd.marginal_energy_adv"] != moved["pgd.marginal_energy_adv"]).any()
     assert (alone["square.marginal_energy_adv"] == first["square.marginal_energy_adv"]).all()
 
 

@@ -39,9 +39,10 @@ def fill(store: Store, made: Plan, right: float = 0.5, **changes: object) -> Non
         if task.measure.name == "standard":
             arrays = {"correct": correct, "prediction": np.zeros(n, np.int32), "label": np.zeros(n, np.int32)}
         else:
-            energies = {f"{e}{a}": np.linspace(-5, 0, n, dtype=np.float32) for e in ENERGIES for a in ("", "_adv")}
-            flags = {"natural_correct": correct, "pgd_correct": correct, "zero_gradient": np.zeros(n, bool)}
-            arrays = {**energies, **flags, "kl_conditional": np.zeros(n, np.float32)}
+            names = [*ENERGIES, *(f"pgd.{energy}_adv" for energy in ENERGIES)]
+            energies = {name: np.linspace(-5, 0, n, dtype=np.float32) for name in names}
+            flags = {"natural_correct": correct, "pgd.correct": correct, "zero_gradient": np.zeros(n, bool)}
+            arrays = {**energies, **flags, "pgd.kl_conditional": np.zeros(n, np.float32)}
         given = {"provenance": HERE, **changes}
         if number == 0:
             given["provenance"] = changes.get("first", HERE)

@@ -59,7 +59,7 @@ def test_attacks_on_the_cross_entropy_dig_into_low_energy_and_the_others_raise_i
     summary = measure.summarise(result.arrays, result.notes)
     found = {name: value.value for name, value in summary.values.items()}
 
-    assert found["natural_accuracy"] == 0.875
+    assert found["standard_accuracy"] == 0.875
     assert found["marginal_energy.mean"] == pytest.approx(-11.4, abs=0.1)
     for name in DEEPENS:
         over_sd = summary.distributions[f"{prefix(name)}delta_marginal_energy_over_sd"]

@@ -17,7 +17,7 @@ def images(n: int = 40, seed: int = 0) -> torch.Tensor:
 def test_whatever_is_projected_is_accepted(threat: ThreatModel) -> None:
     x = images()
     far = x + 3 * torch.randn(x.shape, generator=torch.Generator().manual_seed(1))
-    assert threat.verify(x, threat.project(x, far)).valid.all()
+    assert threat.verify(x, threat.project(x, far)).legal.all()
 
 
 @pytest.mark.parametrize("threat", [ThreatModel("Linf", 0.1), ThreatModel("L2", 0.5)])
@@ -46,17 +46,19 @@ def test_each_way_of_breaking_the_rules_is_seen_and_counted() -> None:
     x_adv[2, 0, 0, 0] = 0.84  # outside the ball
     x_adv[3, 0, 0, 0] = float("nan")
     x_adv[4, 0, 0, 0] = 0.8500001  # inside
-    verdict = threat.verify(x, x_adv)
-    assert verdict.valid.tolist() == [True, False, False, False, True]
-    assert (verdict.outside_box, verdict.outside_ball, verdict.not_finite) == (1, 1, 1)
+    found = threat.verify(x, x_adv)
+    assert found.legal.tolist() == [True, False, False, False, True]
+    assert found.outside_box.tolist() == [False, True, False, False, False]
+    assert found.outside_ball.tolist() == [False, False, True, False, False]
+    assert found.not_finite.tolist() == [False, False, False, True, False]
 
 
 def test_the_tolerance_admits_rounding_and_not_a_thousandth_of_a_grey_level() -> None:
     threat, x = ThreatModel("Linf", 8 / 255), images()
     exact = (x.double() + 8 / 255).clamp(0, 1).float()
-    assert threat.verify(x, exact).valid.all()
+    assert threat.verify(x, exact).legal.all()
     mid = torch.full((1, 1, 1, 1), 0.5)
-    assert not threat.verify(mid, mid + 8 / 255 + 0.01 / 255).valid.any()
+    assert not threat.verify(mid, mid + 8 / 255 + 0.01 / 255).legal.any()
 
 
 def test_distances_equal_numpy_norms() -> None:

@@ -41,7 +41,7 @@ def weights_of(images: ImageSet, chosen: Recipe, **options: Any) -> torch.Tensor
 
 def accuracies(model: torch.nn.Module) -> tuple[float, float]:
     examples = digits("test").examples(0, 400)
-    x_adv = PGD()(model, examples.x, examples.y, SUITE.threat, torch.Generator().manual_seed(0))
+    x_adv = PGD().perturb(model, examples.x, examples.y, SUITE.threat, torch.Generator().manual_seed(0))
     with torch.no_grad():
         return tuple((model(x).argmax(1) == examples.y).float().mean().item() for x in (examples.x, x_adv))  # type: ignore[return-value]
 

@@ -445,6 +445,6 @@ def test_the_training_attack_can_be_given_its_start_and_natural_logits() -> None
         generator = torch.Generator().manual_seed(0)
         start = attack.start(batch.x, SUITE.threat, generator)
         natural = model(batch.x).detach()
-        given = attack(model, batch.x, batch.y, SUITE.threat, generator, start=start, natural=natural)
-        drawn = attack(model, batch.x, batch.y, SUITE.threat, torch.Generator().manual_seed(0))
+        given = attack.perturb(model, batch.x, batch.y, SUITE.threat, generator, start=start, natural=natural)
+        drawn = attack.perturb(model, batch.x, batch.y, SUITE.threat, torch.Generator().manual_seed(0))
         assert torch.equal(given, drawn)

@@ -123,16 +123,16 @@ def make_record(
         mean = {
             "marginal_energy.mean": energies,
             "marginal_energy.sd": abs(energies) / 4,
-            "delta_marginal_energy.mean": energies / 100,
-            "delta_marginal_energy_normalised.mean": 0.137,
+            "pgd.delta_marginal_energy.mean": energies / 100,
+            "pgd.delta_marginal_energy_normalised.mean": 0.137,
             "joint_energy.mean": energies + 1,
-            "marginal_energy_adv.mean": energies + 0.5,
-            "joint_energy_adv.mean": energies + 3,
+            "pgd.marginal_energy_adv.mean": energies + 0.5,
+            "pgd.joint_energy_adv.mean": energies + 3,
         }
-        values = {"pgd_accuracy": share(min(1, (robust or 0) + 0.04), n)}
+        values = {"pgd.accuracy": share(min(1, (robust or 0) + 0.04), n)}
         per_sample = {"marginal_energy": np.linspace(energies - 1, energies + 1, n, dtype=np.float32)}
-        per_sample["marginal_energy_adv"] = per_sample["marginal_energy"] + np.linspace(0, 1, n, dtype=np.float32)
-        per_sample |= {"natural_correct": np.arange(n) < 0.9 * n, "pgd_correct": np.arange(n) < 0.7 * n}
+        per_sample["pgd.marginal_energy_adv"] = per_sample["marginal_energy"] + np.linspace(0, 1, n, dtype=np.float32)
+        per_sample |= {"natural_correct": np.arange(n) < 0.9 * n, "pgd.correct": np.arange(n) < 0.7 * n}
         spread = Distribution(mean=Value(value=energies, n=n), sd=0.25, quantiles={"0.05": energies - 1, "0.95": 7.125})
         add(
             "energies",
@@ -142,8 +142,8 @@ def make_record(
             distributions={
                 "apgd-t.delta_marginal_energy": spread,
                 "marginal_energy": spread.model_copy(update={"histogram": histogram(energies, (0, 5, 9, 2))}),
-                "marginal_energy_adv": spread.model_copy(update={"histogram": histogram(energies, (0, 2, 6, 8))}),
-                "delta_marginal_energy": spread.model_copy(update={"histogram": histogram(0.0, (1, 7, 7, 1))}),
+                "pgd.marginal_energy_adv": spread.model_copy(update={"histogram": histogram(energies, (0, 2, 6, 8))}),
+                "pgd.delta_marginal_energy": spread.model_copy(update={"histogram": histogram(0.0, (1, 7, 7, 1))}),
             },
         )
     if smoothness is not None:

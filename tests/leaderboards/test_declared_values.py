@@ -98,7 +98,7 @@ def test_records_of_before_measures_declared_anything_are_read_by_their_names(
     assert (columns["autoattack_accuracy"].better, columns["marginal_energy_mean"].heading) == ("higher", "E(x), mean")
     render(written(old), tmp_path / "site", [DIGITS])
     page = (tmp_path / "site/digits/Old.html").read_text(encoding="utf-8")
-    assert f'PGD accuracy</bdi></th><td class="number"><span class="value">54.0{formats.THIN}%' in page
+    assert f'PGD: accuracy</bdi></th><td class="number"><span class="value">54.0{formats.THIN}%' in page
     assert assumed("apgd-t.accuracy").unit == assumed("accuracy_after.square").unit == "fraction"
     assert assumed("marginal_energy.mean") == Quantity(title="E(x), mean")
     # beside a record that declares them, its values are read like that one's

@@ -155,10 +155,10 @@ def test_every_number_has_a_name_in_words() -> None:
     for name in SMOOTHNESS:
         for ending in ("", "_normalised"):
             assert label(f"{name}{ending}.mean").startswith(SMOOTHNESS[name])
-    for attack in set(ATTACKS) - {"pgd"}:
+    for attack in ATTACKS:
         assert label(f"{attack}.accuracy") == f"{ATTACKS[attack]}: accuracy"
         assert label(f"{attack}.delta_joint_energy.mean") == f"{ATTACKS[attack]}: ΔE(x,y), mean"
-    assert label("pgd_accuracy") == "PGD accuracy"
+    assert label("pgd.accuracy") == "PGD: accuracy"
     assert label("new.thing") == "new.thing"
 
 

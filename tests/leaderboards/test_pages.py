@@ -252,13 +252,20 @@ def test_an_entrants_page_holds_all_that_was_measured(record_of: RecordOf, writt
             "AutoAttack accuracy",
             "Accuracy after APGD-CE",
             "Accuracy after Square",
-            "PGD accuracy",
+            "PGD: accuracy",
             "E(x), mean",
             "−4.250",
         ),
         *("95 %, wilson", "batch_size256", "seed0", "cuda, NVIDIA H200", "fp32", "2026-11-20T21:34:00+00:00"),
         *("0123456789abcdef0123456789abcdef01234567", "torch 2.15.0", "a" * 64, "recipetrades", "MIT"),
-        *("Zero gradients. zero gradients on 3 examples", "90.0 min", "1 of 1", "31,402", "A Title", "correct in"),
+        *(
+            "Zero gradients. zero gradients on 3 examples",
+            "90.0 min",
+            "1 of 1",
+            "31,402",
+            "A Title",
+            "pgd.marginal_energy_adv in",
+        ),
     ):
         assert words in text, words
 
