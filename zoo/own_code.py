@@ -46,8 +46,8 @@ class OwnCode:
     def __str__(self) -> str:
         return f"{self.prefix}{self.module}:{self.attribute}"
 
-    def find(self) -> Callable[..., Any]:
-        """Import the module and take the callable from it. Raises EntrantError, one line with the nearest name."""
+    def take(self) -> Any:
+        """Import the module and take what is named from it. Raises EntrantError, one line with the nearest name."""
         try:
             with working_directory_importable():
                 imported = importlib.import_module(self.module)
@@ -65,7 +65,11 @@ class OwnCode:
                 f"expected a callable of the module {self.module}, got {self.attribute!r}, and there is none;"
                 f"{did_you_mean(self.attribute, names)} see {imported.__file__}"
             )
-        found = getattr(imported, self.attribute)
+        return getattr(imported, self.attribute)
+
+    def find(self) -> Callable[..., Any]:
+        """The same, of a callable that returns something; raises EntrantError for anything else."""
+        found = self.take()
         if isinstance(found, nn.Module) or not callable(found):
             raise EntrantError(
                 f"expected {self} to be a callable that returns {self.what}, got a"

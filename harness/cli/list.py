@@ -121,7 +121,7 @@ def list_recipes(as_json: bool) -> None:
 
     rows: list[dict[str, Any]] = []
     for name, recipe in built_in().items():
-        fields = asdict(recipe) | {"beta": recipe.strength}
+        fields = recipe.to_json() | {"beta": recipe.strength}
         shown = ("objective", "architecture", "epochs", "schedule", "lr", "beta", "validation", "select")
         rows.append({"name": name, **(fields if as_json else {field: fields[field] for field in shown})})
     _print(rows, as_json, "recipes (an objective alone stands for its -digits or -paper recipe, as the suite needs)")

@@ -21,7 +21,7 @@ from harness.data.images import Examples, ImageSet
 from harness.energy import delta_energies, joint_energy, marginal_energy
 from harness.errors import BadInput
 from harness.threat import ThreatModel
-from harness.training.objectives import OBJECTIVES, energy_weights
+from harness.training.objectives import energy_weights
 from harness.training.phases import Phases, find_phases
 from harness.training.recipes import Recipe
 from leaderboards.records.files import write_atomically
@@ -49,7 +49,7 @@ class Probe:
 
 def training_attack(recipe: Recipe) -> PGD | None:
     """The inner maximisation of a recipe; None for standard training."""
-    loss = OBJECTIVES[recipe.objective].attack
+    loss = recipe.method.attack
     return None if loss is None else PGD(loss, recipe.attack_steps, recipe.attack_step_size)
 
 
@@ -93,10 +93,12 @@ def probed(images: ImageSet, held_out: ImageSet | None, device: torch.device) ->
 
 @dataclass(frozen=True)
 class Epoch:
-    """What is said of an epoch: its number from 1, the learning rate at its end, the mean loss and accuracy on the batches
-    it trained on, its seconds, the seconds of training so far (those before an interruption included), and the probes."""
+    """What is said of an epoch: its number from 1, and that of all; the learning rate at its end, the mean loss and accuracy
+    on the batches it trained on, its seconds, the seconds of training so far (those before an interruption included), and
+    the probes."""
 
     number: int
+    epochs: int
     lr: float
     loss: float
     accuracy: float
@@ -107,12 +109,17 @@ class Epoch:
 
     def row(self) -> dict[str, Any]:
         """As a JSON object, without the times: a run that was interrupted has the rows of one that was not."""
-        return {key: value for key, value in asdict(self).items() if key not in ("seconds", "trained")}
+        return {key: value for key, value in asdict(self).items() if key not in ("epochs", "seconds", "trained")}
+
+
+def dynamics_file(rows: Sequence[Mapping[str, Any]]) -> bytes:
+    """All rows, one a line."""
+    return "".join(json.dumps(row) + "\n" for row in rows).encode()
 
 
 def write_dynamics(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write all rows, one a line; the file is whole at any moment."""
-    write_atomically(path, "".join(json.dumps(row) + "\n" for row in rows).encode())
+    """Write all rows; the file is whole at any moment."""
+    write_atomically(path, dynamics_file(rows))
 
 
 def phases_of(rows: Sequence[Mapping[str, Any]]) -> Phases | None:

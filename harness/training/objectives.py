@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from harness.energy import marginal_energy, wide
+from zoo.entrant import WeightsFile
 
 Weighting = Literal["raw", "normalised", "constant"]
 
@@ -117,29 +118,62 @@ Loss = Callable[[Tensor, Tensor, Tensor, Setting], Tensor]
 
 @dataclass(frozen=True)
 class Objective:
-    """An objective with what it needs: the inner attack's loss (None: no attack), and whether it sees natural logits."""
+    """An objective with what it needs: the inner attack's loss (None: no attack), and whether it sees natural logits.
+
+    `beta` is its own strength, which a recipe may change. `title` and `link` say where it is published, for the cards of
+    what it trains; both may be empty.
+    """
 
     name: str
     attack: Literal["ce", "kl"] | None
     natural: bool
     loss: Loss
     beta: float = 0.0
-    weighted: bool = False
+    title: str = ""
+    link: str = ""
+    sources: tuple[WeightsFile, ...] = ()
 
+
+_WEAT = "Shedding More Light on Robust Classifiers under the lens of Energy-based Models"
 
 OBJECTIVES: dict[str, Objective] = {
     objective.name: objective
     for objective in (
-        Objective("standard", None, True, lambda nat, adv, y, to: ce(nat, y)),
-        Objective("sat", "ce", False, lambda nat, adv, y, to: ce(adv, y)),
-        Objective("trades", "kl", True, lambda nat, adv, y, to: trades(nat, adv, y, to.beta), 6.0),
-        Objective("mart", "ce", True, lambda nat, adv, y, to: mart(nat, adv, y, to.beta), 5.0),
+        Objective("standard", None, True, lambda nat, adv, y, to: ce(nat, y), title="Standard training"),
+        Objective(
+            "sat",
+            "ce",
+            False,
+            lambda nat, adv, y, to: ce(adv, y),
+            title="Towards Deep Learning Models Resistant to Adversarial Attacks",
+            link="https://arxiv.org/abs/1706.06083",
+        ),
+        Objective(
+            "trades",
+            "kl",
+            True,
+            lambda nat, adv, y, to: trades(nat, adv, y, to.beta),
+            6.0,
+            title="Theoretically Principled Trade-off between Robustness and Accuracy",
+            link="https://arxiv.org/abs/1901.08573",
+        ),
+        Objective(
+            "mart",
+            "ce",
+            True,
+            lambda nat, adv, y, to: mart(nat, adv, y, to.beta),
+            5.0,
+            title="Improving Adversarial Robustness Requires Revisiting Misclassified Examples",
+            link="https://openreview.net/forum?id=rklOg6EFwS",
+        ),
         Objective(
             "mail-trades",
             "kl",
             True,
             lambda nat, adv, y, to: mail_trades(nat, adv, y, to.beta, weighted=to.warm),
             6.0,
+            title="Probabilistic Margins for Instance Reweighting in Adversarial Training",
+            link="https://arxiv.org/abs/2106.07904",
         ),
         Objective(
             "weat-nat",
@@ -147,7 +181,8 @@ OBJECTIVES: dict[str, Objective] = {
             True,
             lambda nat, adv, y, to: weat_nat(nat, adv, y, to.beta, to.reweigh(energy_weights(nat))),
             6.0,
-            weighted=True,
+            title=_WEAT,
+            link="https://arxiv.org/abs/2407.06315",
         ),
         Objective(
             "weat-adv",
@@ -155,7 +190,8 @@ OBJECTIVES: dict[str, Objective] = {
             True,
             lambda nat, adv, y, to: weat_adv(nat, adv, y, to.beta, to.reweigh(energy_weights(nat))),
             7.0,
-            weighted=True,
+            title=_WEAT,
+            link="https://arxiv.org/abs/2407.06315",
         ),
     )
 }

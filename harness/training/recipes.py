@@ -8,22 +8,35 @@ overfitting where one-cycle hides most of it.
 from __future__ import annotations
 
 import dataclasses
-import math
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_type_hints
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from harness.errors import BadInput, one_line
 from harness.suites.suite import Suite
-from harness.training.objectives import OBJECTIVES, Weighting
+from harness.training.objectives import OBJECTIVES, Objective, Weighting
+from harness.training.own_objective import find_objective
+from zoo.architectures import builder
 from zoo.entrant import did_you_mean
 
 Schedule = Literal["one-cycle", "piecewise"]
 Select = Literal["best", "last"]
 Drop = Literal["none", "high-energy", "misclassified", "random"]
 Precision = Literal["fp32", "bf16"]
+
+# what a range is called in a message stands as its description
+Count = Annotated[int, Field(ge=1, description="of at least 1")]
+Number = Annotated[int, Field(ge=0, description="of at least 0")]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, description="above 0")]
+AtLeastZero = Annotated[float, Field(ge=0, allow_inf_nan=False, description="of at least 0")]
+Share = Annotated[float, Field(ge=0, le=1, description="from 0 to 1")]
+ShareBelowOne = Annotated[float, Field(ge=0, lt=1, description="from 0 to below 1")]
+Strength = Annotated[float | None, Field(ge=0, allow_inf_nan=False, description="of at least 0")]
 
 
 @dataclass(frozen=True)
@@ -43,64 +56,42 @@ class Recipe:
     - drop, drop_fraction: samples removed from each batch (see harness/training/removal.py)
     - precision: "bf16" runs the network in bfloat16 (no loss scaling is needed); energies, weights and losses are float32
     - threads: of the CPU; sums, and so the weights, depend on their number
+    - objective: a name of OBJECTIVES, or `module:attribute` of the user's own code, which objective_settings are given to
+    - architecture: a name of zoo.architectures, or `module:callable`
     """
 
     objective: str
     architecture: str
-    epochs: int
-    batch_size: int = 128
-    lr: float = 0.1
+    epochs: Count
+    batch_size: Count = 128
+    lr: Positive = 0.1
     schedule: Schedule = "one-cycle"
-    momentum: float = 0.9
+    momentum: ShareBelowOne = 0.9
     nesterov: bool = False
-    weight_decay: float = 5e-4
-    beta: float | None = None
-    attack_steps: int = 10
-    attack_step_size: float = 0.25
-    crop: int = 4
-    warm_up: float = 0.75
+    weight_decay: AtLeastZero = 5e-4
+    beta: Strength = None
+    attack_steps: Count = 10
+    attack_step_size: Positive = 0.25
+    crop: Number = 4
+    warm_up: Share = 0.75
     weighting: Weighting = "raw"
-    awp: float = 0.0
-    awp_warm_up: float = 0.0
-    ema: float = 0.0
-    validation: float = 0.02
+    awp: AtLeastZero = 0.0
+    awp_warm_up: Share = 0.0
+    ema: ShareBelowOne = 0.0
+    validation: ShareBelowOne = 0.02
     select: Select = "best"
-    synthetic_fraction: float = 0.0
+    synthetic_fraction: Share = 0.0
     drop: Drop = "none"
-    drop_fraction: float = 0.0
+    drop_fraction: ShareBelowOne = 0.0
     precision: Precision = "fp32"
-    threads: int = 1
-    seed: int = 1
+    threads: Count = 1
+    seed: Number = 1
+    objective_settings: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.objective not in OBJECTIVES:
-            raise BadInput(
-                f"expected an objective, got {self.objective!r};{did_you_mean(self.objective, OBJECTIVES)}"
-                f" choose one of {', '.join(OBJECTIVES)}"
-            )
-        for field, low in (
-            ("epochs", 1),
-            ("batch_size", 1),
-            ("attack_steps", 1),
-            ("threads", 1),
-            ("crop", 0),
-            ("seed", 0),
-        ):
-            if getattr(self, field) < low:
-                raise BadInput(f"expected {field} of at least {low}, got {getattr(self, field)}; give a larger one")
-        for field in ("lr", "attack_step_size"):
-            if not 0 < getattr(self, field) < math.inf:
-                raise BadInput(f"expected {field} above 0, got {getattr(self, field)}; correct it")
-        for field in ("weight_decay", "beta", "awp"):
-            value = getattr(self, field)
-            if value is not None and not 0 <= value < math.inf:
-                raise BadInput(f"expected {field} of at least 0, got {value}; correct it")
-        for field in ("warm_up", "awp_warm_up", "synthetic_fraction"):
-            if not 0 <= getattr(self, field) <= 1:
-                raise BadInput(f"expected {field} from 0 to 1, got {getattr(self, field)}; correct it")
-        for field in ("momentum", "ema", "validation", "drop_fraction"):
-            if not 0 <= getattr(self, field) < 1:
-                raise BadInput(f"expected {field} from 0 to below 1, got {getattr(self, field)}; correct it")
+        checked(vars(self))
+        _ = self.method  # of the user's own: imported here, so that what is wrong with it is told before data are read
+        builder(self.architecture)
         if (self.drop == "none") != (self.drop_fraction == 0):
             raise BadInput(
                 f"expected drop and drop_fraction together, got {self.drop!r} and {self.drop_fraction}; give both or neither"
@@ -113,13 +104,25 @@ class Recipe:
             )
 
     @property
+    def method(self) -> Objective:
+        """The objective itself."""
+        return find_objective(self.objective, self.objective_settings)
+
+    @property
     def strength(self) -> float:
         """beta, the objective's own where the recipe names none."""
-        return OBJECTIVES[self.objective].beta if self.beta is None else self.beta
+        return self.method.beta if self.beta is None else self.beta
 
-    def changed(self, fields: Mapping[str, Any], where: str) -> Recipe:
+    def changed(self, fields: Mapping[str, Any], where: str = "") -> Recipe:
         """The recipe with other values of some fields. Raises BadInput, saying `where`, for one that does not fit."""
         return replace(self, **checked(fields, where))
+
+    def to_json(self) -> dict[str, Any]:
+        """As cards have it: every field by its name, without the settings of an objective that has none."""
+        fields = dataclasses.asdict(self)
+        if not self.objective_settings:
+            del fields["objective_settings"]
+        return fields
 
 
 PLANS: dict[str, dict[str, Any]] = {
@@ -158,28 +161,38 @@ def full_name(name: str, suite: Suite) -> str:
     return f"{name}-{'digits' if suite.shape[1] <= 8 else 'paper'}" if name in OBJECTIVES else name
 
 
-def checked(fields: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Values by a recipe's field names, each of its type. Raises BadInput, saying `where`, for the first wrong one."""
-    hints = get_type_hints(Recipe)
+@cache
+def _fields() -> dict[str, tuple[Any, TypeAdapter[Any]]]:
+    """A recipe's fields by name: the type with its range, and what holds a value against it."""
+    hints = get_type_hints(Recipe, include_extras=True)
+    # strict: true is no number of epochs, and "5" none either
+    return {name: (hint, TypeAdapter(hint, config=ConfigDict(strict=True))) for name, hint in hints.items()}
+
+
+_TYPES = {"int_type": "int", "float_type": "float", "string_type": "str", "bool_type": "bool", "dict_type": "a table"}
+"""pydantic's faults, as the type that was expected."""
+
+
+def checked(fields: Mapping[str, Any], where: str = "") -> dict[str, Any]:
+    """Values by a recipe's field names, each of its type and in its range. Raises BadInput, saying `where`, for the first
+    wrong one."""
+    known, place = _fields(), f" {where}" if where else ""
     found: dict[str, Any] = {}
     for key, value in fields.items():
-        if key not in hints:
+        if key not in known:
             raise BadInput(
-                f"expected a recipe's field {where}, got {key!r};{did_you_mean(key, hints)} the fields are {', '.join(hints)}"
+                f"expected a recipe's field{place}, got {key!r};{did_you_mean(key, known)} the fields are {', '.join(known)}"
             )
-        hint, choices = hints[key], get_args(hints[key])
-        if choices and all(isinstance(choice, str) for choice in choices):
-            fits, wanted = value in choices, " or ".join(choices)
-        else:
-            kinds = tuple(kind for kind in choices or (hint,) if kind is not type(None))
-            if float in kinds and type(value) is int:
-                value = float(value)
-            # bool is a subclass of int, and true is no number of epochs
-            fits = type(value) in kinds
-            wanted = " or ".join(kind.__name__ for kind in kinds)
-        if not fits:
-            raise BadInput(f"expected {key} to be {wanted} {where}, got {value!r}; correct it")
-        found[key] = value
+        hint, adapter = known[key]
+        try:
+            found[key] = adapter.validate_python(value)
+        except ValidationError as error:
+            fault = error.errors()[0]["type"]
+            if fault == "literal_error":
+                wanted = f"to be {' or '.join(get_args(hint))}"
+            else:
+                wanted = f"to be {_TYPES[fault]}" if fault in _TYPES else hint.__metadata__[0].description
+            raise BadInput(f"expected {key} {wanted}{place}, got {value!r}; correct it") from error
     return found
 
 

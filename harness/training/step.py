@@ -13,7 +13,7 @@ from harness.classifier.precision import Precise
 from harness.threat import ThreatModel
 from harness.training.distributed import World
 from harness.training.dynamics import training_attack
-from harness.training.objectives import OBJECTIVES, Setting, reweighted
+from harness.training.objectives import Setting, reweighted
 from harness.training.perturbation import weights_perturbed
 from harness.training.recipes import Recipe
 from harness.training.removal import kept
@@ -34,7 +34,7 @@ class Terms(nn.Module):
     def __init__(self, network: nn.Module, recipe: Recipe) -> None:
         super().__init__()
         self.network = network
-        self.objective = OBJECTIVES[recipe.objective]
+        self.objective = recipe.method
 
     def forward(self, x: Tensor, x_adv: Tensor | None, y: Tensor, setting: Setting) -> tuple[Tensor, Tensor]:
         """Images and labels to each sample's term (N,) and the logits (N, K) whose accuracy is told."""

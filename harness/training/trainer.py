@@ -5,14 +5,12 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import LRScheduler, MultiStepLR, OneCycleLR
-from torch.optim.swa_utils import AveragedModel
 
 from harness.classifier.determinism import make_deterministic
 from harness.classifier.precision import Precise
@@ -23,6 +21,7 @@ from harness.training.batches import Batches, held_out
 from harness.training.checkpoint import load, save
 from harness.training.distributed import World
 from harness.training.dynamics import Epoch, probe, probed, write_dynamics
+from harness.training.optimisation import averaged, schedule, sgd
 from harness.training.recipes import Recipe
 from harness.training.step import Step
 from zoo.architectures import build
@@ -30,24 +29,6 @@ from zoo.architectures import build
 
 class Interrupted(Exception):
     """Training was asked to stop, and has saved where it stands."""
-
-
-def schedule(optimizer: torch.optim.Optimizer, recipe: Recipe, steps: int) -> LRScheduler:
-    """The learning rate over `steps` steps: one-cycle with its peak at a quarter, or a tenth at a half and three quarters."""
-    if recipe.schedule == "piecewise":
-        return MultiStepLR(optimizer, [steps // 2, 3 * steps // 4], gamma=0.1)
-    # a cycle of four steps divides by zero in torch
-    return OneCycleLR(optimizer, recipe.lr, total_steps=max(steps, 5), pct_start=0.25, cycle_momentum=False)
-
-
-def _moving_average(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
-    """Averages that forget the random start: the decay rises as (1 + t) / (10 + t) to its value."""
-
-    def average(averaged: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
-        now = min(decay, (1 + int(count)) / (10 + int(count)))
-        return now * averaged + (1 - now) * current
-
-    return average
 
 
 def _cpu_copy(model: nn.Module) -> dict[str, Tensor]:
@@ -102,16 +83,8 @@ class Run:
         self.batches = Batches(kept, synthetic, recipe, flip=suite.flip, device=device, generator=self.generator)
         self.probes = probed(kept, validation, device)
         self.task = Step(self.model, suite.threat, recipe, device, self.world)
-        self.averaged = (
-            AveragedModel(self.model, avg_fn=_moving_average(recipe.ema), use_buffers=False) if recipe.ema else None
-        )
-        self.optimizer = torch.optim.SGD(
-            self.model.parameters(),
-            lr=recipe.lr,
-            momentum=recipe.momentum,
-            nesterov=recipe.nesterov,
-            weight_decay=recipe.weight_decay,
-        )
+        self.averaged = averaged(self.model, recipe.ema)
+        self.optimizer = sgd(self.model, recipe)
         self.schedule = schedule(self.optimizer, recipe, recipe.epochs * self.batches.steps)
         self.identity = {
             "suite": suite.name,
@@ -119,7 +92,10 @@ class Run:
             "eps": suite.threat.eps,
             "fingerprint": images.fingerprint,
             "synthetic": synthetic.fingerprint if synthetic is not None else None,
-            **asdict(recipe),
+            **recipe.to_json(),
+            # None where there are none: of the user's own objective another file is another run
+            "objective_settings": recipe.objective_settings or None,
+            "objective_sources": [file.sha256 for file in recipe.method.sources] or None,
         }
         self.epoch, self.step, self.seconds, self.samples = 1, 0, 0.0, 0
         self.sums = torch.zeros(2, dtype=torch.float64, device=device)
@@ -213,7 +189,15 @@ class Run:
         self.seconds += seconds
         lr = float(self.schedule.get_last_lr()[0])
         done = Epoch(
-            self.epoch, lr, loss / self.samples, right / self.samples, seconds, self.seconds, train, validation
+            number=self.epoch,
+            epochs=self.recipe.epochs,
+            lr=lr,
+            loss=loss / self.samples,
+            accuracy=right / self.samples,
+            seconds=seconds,
+            trained=self.seconds,
+            train=train,
+            validation=validation,
         )
         self.rows.append(done.row())
         # of equals the later one: it has learned for longer

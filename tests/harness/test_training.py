@@ -46,8 +46,8 @@ def accuracies(model: torch.nn.Module) -> tuple[float, float]:
         return tuple((model(x).argmax(1) == examples.y).float().mean().item() for x in (examples.x, x_adv))  # type: ignore[return-value]
 
 
-def retrained(harness, tmp_path: Path, name: str) -> Path:
-    result = harness(
+def retrained(harness_here, tmp_path: Path, name: str) -> Path:
+    result = harness_here(
         "train", "--suite", "digits", "--recipe", name, "--name", f"again-{name}", "--out", str(tmp_path / "zoo")
     )
     assert result.returncode == 0, result.stderr
@@ -57,8 +57,8 @@ def retrained(harness, tmp_path: Path, name: str) -> Path:
 
 
 @pytest.mark.parametrize("name", ["standard", "sat"])
-def test_a_shipped_entrant_is_made_again_within_tolerance(harness, tmp_path: Path, name: str) -> None:
-    path = retrained(harness, tmp_path, name)
+def test_a_shipped_entrant_is_made_again_within_tolerance(harness_here, tmp_path: Path, name: str) -> None:
+    path = retrained(harness_here, tmp_path, name)
     again = build("digits-cnn", 10, (1, 8, 8)).eval()
     again.load_state_dict(load_file(path))
     shipped = {entrant.card.name: entrant for entrant in own_entrants(SUITE.domain)}[name]
@@ -70,18 +70,22 @@ def test_a_shipped_entrant_is_made_again_within_tolerance(harness, tmp_path: Pat
     assert card["training"]["fingerprint"] == before["training"]["fingerprint"] == digits("train").fingerprint
 
 
-def test_a_trained_entrant_is_judged_by_its_name_and_by_its_path(harness, tmp_path: Path) -> None:
+def test_a_trained_entrant_is_judged_by_its_name_and_by_its_path(
+    harness_here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     here, there = tmp_path / "here", tmp_path / "there"
-    for place, seed in ((here, "1"), (there, "2")):
+    for place, seed in ((there, "2"), (here, "1")):
         place.mkdir()
+        monkeypatch.chdir(place)
         recipe_of_one_epoch = ("--recipe", "standard", "--epochs", "1", "--seed", seed, "--name", "mine")
-        trained = harness("train", "--suite", "digits", *recipe_of_one_epoch, cwd=place)
+        trained = harness_here("train", "--suite", "digits", *recipe_of_one_epoch)
         assert trained.returncode == 0, trained.stderr
-    run = ("run", "--suite", "digits", "--measures", "standard", "--limit", "20", "--out", "out", "--entrants")
+    settings = ("--measures", "standard", "--limit", "20", "--workers", "0", "--out", "out")
+    run = ("run", "--suite", "digits", *settings, "--entrants")
     path = "zoo/digits/mine.safetensors"
-    assert "mine" in harness(*run, "mine", cwd=here).stdout
-    assert harness(*run, f"checkpoint:{path}", cwd=here).returncode == 0
-    other = harness(*run, f"checkpoint:{there / path}", cwd=here)
+    assert "mine" in harness_here(*run, "mine").stdout
+    assert harness_here(*run, f"checkpoint:{path}").returncode == 0
+    other = harness_here(*run, f"checkpoint:{there / path}")
     assert other.returncode == 2
     assert "expected a name of its own, got 'mine'" in other.stderr
 
@@ -137,9 +141,9 @@ JOB = ("train", "--suite", "digits", "--recipe", "trades", "--epochs", "6", "--n
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 def test_an_interrupted_run_goes_on_to_the_same_weights_bit_for_bit(
-    harness, start, tmp_path: Path, how: signal.Signals
+    harness_here, start, tmp_path: Path, how: signal.Signals
 ) -> None:
-    assert harness(*JOB, str(tmp_path / "whole")).returncode == 0
+    assert harness_here(*JOB, str(tmp_path / "whole")).returncode == 0
     place = tmp_path / "broken" / "digits"
     for moment in (0.05, 0.4):
         process = start(*JOB, str(tmp_path / "broken"))
@@ -150,7 +154,7 @@ def test_an_interrupted_run_goes_on_to_the_same_weights_bit_for_bit(
         time.sleep(moment)
         process.send_signal(how)
         assert process.wait(timeout=60) == (-signal.SIGKILL if how == signal.SIGKILL else 143)
-    resumed = harness(*JOB, str(tmp_path / "broken"))
+    resumed = harness_here(*JOB, str(tmp_path / "broken"))
     assert resumed.returncode == 0, resumed.stderr
     assert "going on from" in resumed.stderr
     assert "epoch 1/6" not in resumed.stderr

@@ -85,12 +85,12 @@ def test_the_gradients_of_two_processes_are_those_of_one_on_the_same_batch(tmp_p
         assert ((first[name] - alone[name]).norm() / alone[name].norm()).item() < 1e-6
 
 
-def test_two_processes_train_a_digits_entrant_that_is_as_good_and_resumes(harness, tmp_path: Path) -> None:
+def test_two_processes_train_a_digits_entrant_that_is_as_good_and_resumes(harness_here, tmp_path: Path) -> None:
     job = ("train", "--suite", "digits", "--recipe", "sat", "--epochs", "6", "--name", "mine", "--out")
     result = torchrun("-m", "harness", *job, str(tmp_path / "two"), cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert result.stderr.count("epoch 6/6") == 1, "one process speaks"
-    assert harness(*job, str(tmp_path / "one")).returncode == 0
+    assert harness_here(*job, str(tmp_path / "one")).returncode == 0
     rows = {}
     for place in ("one", "two"):
         lines = (tmp_path / place / "digits" / "mine.dynamics.jsonl").read_text().splitlines()

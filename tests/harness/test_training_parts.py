@@ -18,11 +18,12 @@ from harness.errors import BadInput
 from harness.suites.suite import SUITES
 from harness.training.batches import Batches, held_out
 from harness.training.dynamics import phases_of, probe, probed, robust_overfitting, write_dynamics
+from harness.training.optimisation import schedule
 from harness.training.perturbation import weights_perturbed
 from harness.training.recipes import Recipe, built_in, find_recipe
 from harness.training.removal import kept
 from harness.training.step import Step
-from harness.training.trainer import Run, schedule, train
+from harness.training.trainer import Run, train
 from zoo.architectures import ARCHITECTURES, build
 
 SUITE, CIFAR = SUITES["digits"], SUITES["cifar10"]
@@ -331,7 +332,7 @@ def test_the_best_epoch_on_held_out_images_is_kept_and_so_is_the_last(harness_he
     assert f"checkpoint:{place / 'mine.last.safetensors'}@digits-cnn" in result.stdout
     suite_run = ("run", "--suite", "digits", "--measures", "standard", "--limit", "10", "--out", str(tmp_path / "out"))
     spec = f"checkpoint:{place / 'mine.last.safetensors'}@digits-cnn"
-    assert harness_here(*suite_run, "--workers", "1", "--entrants", spec).returncode == 0
+    assert harness_here(*suite_run, "--workers", "0", "--entrants", spec).returncode == 0
 
 
 # ---------------------------------------------------------------- dynamics
@@ -424,7 +425,12 @@ def test_a_recipe_is_read_from_a_file_and_changed_by_options(harness_here, tmp_p
         ("epochs = 2", "expected objective, architecture"),
         ('base = "nowhere"', "expected a recipe, got 'nowhere'"),
         ('base = "sat"\nlearning = 1', "a recipe's field in"),
-        ('base = "sat"\nlr = "high"', "lr to be float in"),
+        ('base = "sat"\nlr = "high"', "lr to be float in .*mine.toml, got 'high'"),
+        ('base = "sat"\nepochs = 0', "epochs of at least 1 in .*mine.toml, got 0"),
+        ('base = "sat"\nlr = nan', "lr above 0 in .*mine.toml, got nan"),
+        ('base = "sat"\nbeta = -1', "beta of at least 0 in .*mine.toml, got -1"),
+        ('base = "sat"\nseed = 1.0', "seed to be int in .*mine.toml, got 1.0"),
+        ('base = "sat"\nnesterov = 1', "nesterov to be bool in .*mine.toml, got 1"),
         ("base =", "a recipe in TOML"),
     ):
         path.write_text(text)

@@ -1,0 +1,197 @@
+"""Training from names to files: an entrant's weights, card and dynamics. What `harness train` and Python call."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from harness.classifier.determinism import deterministic
+from harness.classifier.devices import devices
+from harness.data import datasets
+from harness.data.images import ImageSet
+from harness.errors import BadInput, one_line
+from harness.suites.files import find_suite
+from harness.suites.suite import Suite
+from harness.training import trainer
+from harness.training.card import Origin, card_of, keep_other
+from harness.training.distributed import World
+from harness.training.dynamics import Epoch, phases_of
+from harness.training.own_objective import require_terms
+from harness.training.phases import Phases
+from harness.training.recipes import Recipe, find_recipe
+from harness.training.trainer import Trained
+from leaderboards.records.files import file_stem
+from zoo.architectures import build, is_own
+from zoo.cards import require_name
+from zoo.checkpoints import SHIPPED, save_entrant
+from zoo.entrant import Card
+
+
+@dataclass(frozen=True)
+class TrainedEntrant:
+    """An entrant that was trained here: its files, and the course of its training.
+
+    - path: of its weights; `other`: of those of best and last epoch that were not selected, where the two differ
+    - spec: what to type after --entrants, or to give to the Python API, to get it
+    - dynamics: the log of its epochs, JSON lines; `rows` holds the same
+    - suite: the one that it was trained for, on the data that it was trained on
+    """
+
+    path: Path
+    spec: str
+    card: Card
+    suite: Suite
+    dynamics: Path
+    other: Path | None
+    trained: Trained
+
+    @property
+    def model(self) -> nn.Module:
+        """The network on the CPU, in eval mode: images (N, C, H, W) in [0,1] to logits (N, K)."""
+        return self.trained.model
+
+    @property
+    def rows(self) -> tuple[dict[str, Any], ...]:
+        """One mapping an epoch: learning rate, loss, accuracy, and the probes of train and of the held-out images."""
+        return self.trained.rows
+
+    @property
+    def phases(self) -> Phases | None:
+        """The phases of dE(x) on the training images; None where there are too few epochs to tell."""
+        return phases_of(self.rows)
+
+
+def train(
+    suite: str | Path | Suite,
+    recipe: str | Path | Recipe,
+    *,
+    name: str | None = None,
+    architecture: str | None = None,
+    epochs: int | None = None,
+    seed: int | None = None,
+    precision: str | None = None,
+    changes: Mapping[str, Any] | None = None,
+    images: ImageSet | None = None,
+    synthetic: str | Path | ImageSet | None = None,
+    limit: int | None = None,
+    dataset: str | None = None,
+    data_dir: str | Path = "data",
+    download: bool = False,
+    device: str = "auto",
+    out: str | Path = "zoo",
+    report: Callable[[Epoch], None] = lambda epoch: None,
+    moved: Callable[[int, int], None] = lambda step, steps: None,
+    resumed: Callable[[Path], None] = lambda checkpoint: None,
+    asked_to_stop: Callable[[], bool] = lambda: False,
+    world: World | None = None,
+) -> TrainedEntrant:
+    """Train an entrant, write it to <out>/<suite>/<name>.safetensors, .json and .dynamics.jsonl, and return it.
+
+    `suite` and `recipe` are names, paths of TOML files, or objects; `name` is the recipe's by default. `changes` are other
+    fields of the recipe, the four before it the same by name. `images` take the place of the train split in `data_dir`,
+    `dataset` names other data there, `limit` takes the first ones; `synthetic` images, or their .npz, are half of each batch
+    unless the recipe says another share.
+
+    The same call again goes on where an interrupted one has stopped. Nothing is printed: `report` is called after each
+    epoch, `moved` after each step (its number, and that of all in the epoch), `resumed` with a file that is gone on from.
+    When `asked_to_stop` says so, it saves where it stands and raises Interrupted. In several processes (`world`) the first
+    one writes. Raises BadInput or EntrantError, one line, before data are read wherever that can be told.
+    """
+    world = world or World()
+    suite = suite if isinstance(suite, Suite) else find_suite(str(suite))
+    if dataset:
+        suite = suite.on(dataset)
+    named = {"architecture": architecture, "epochs": epochs, "seed": seed, "precision": precision}
+    fields = {**(changes or {}), **{field: value for field, value in named.items() if value is not None}}
+    asked, recipe = recipe, _changed(recipe, suite, fields, synthetic is not None)
+    name = require_name(name or _name_of(asked))
+    require_terms(recipe.method, suite.classes)
+    if is_own(recipe.architecture):
+        build(recipe.architecture, suite.classes, suite.shape)  # what is wrong with it is told here
+    on = devices(device, None)[0]
+    if images is None:
+        images = datasets.load(
+            suite.loaded_from,
+            "train",
+            data_dir=Path(data_dir),
+            shape=suite.shape,
+            classes=suite.classes,
+            download=download,
+        )
+    _require_form(images, suite)
+    images = images.first(limit)
+    suite = suite.on(images.name)
+    if isinstance(synthetic, str | Path):
+        synthetic = datasets.npz_file(Path(synthetic), suite.shape, suite.classes)
+    folder = _writable(Path(out))
+    place = folder / suite.name / name
+    checkpoint = place.with_name(f".{file_stem(name)}.checkpoint")
+    dynamics = place.with_name(f"{name}.dynamics.jsonl")
+    if checkpoint.exists() and world.first:
+        resumed(checkpoint)
+    with deterministic(on, recipe.threads):
+        trained = trainer.train(
+            suite,
+            recipe,
+            images,
+            on,
+            report,
+            synthetic=synthetic,
+            checkpoint=checkpoint,
+            dynamics=dynamics,
+            asked_to_stop=asked_to_stop,
+            moved=moved,
+            world=world,
+        )
+    card = card_of(name, Origin(suite, recipe, images, synthetic, on, world), trained, dynamics)
+    path, other = place.with_name(f"{name}.safetensors"), None
+    if world.first:
+        save_entrant(place, trained.model, card, suite.domain)
+        other = keep_other(place, trained)
+        checkpoint.unlink(missing_ok=True)
+    by_name = folder.resolve() in (SHIPPED, (Path.cwd() / "zoo").resolve())
+    return TrainedEntrant(path, name if by_name else f"checkpoint:{path}", card, suite, dynamics, other, trained)
+
+
+def _name_of(recipe: str | Path | Recipe) -> str:
+    if isinstance(recipe, Recipe):
+        return recipe.objective
+    return Path(recipe).stem if Path(recipe).suffix == ".toml" else str(recipe)
+
+
+def _changed(recipe: str | Path | Recipe, suite: Suite, fields: Mapping[str, Any], synthetic: bool) -> Recipe:
+    """The recipe with other fields; one that is given as an object says itself how much of a batch is synthetic."""
+    if isinstance(recipe, Recipe):
+        return recipe.changed(fields)
+    found = find_recipe(str(recipe), suite)
+    if synthetic:
+        fields = {"synthetic_fraction": found.synthetic_fraction or 0.5, **fields}
+    return found.changed(fields)
+
+
+def _require_form(images: ImageSet, suite: Suite) -> None:
+    if (images.shape, len(images.classes)) != (suite.shape, suite.classes):
+        raise BadInput(
+            f"expected images {'x'.join(map(str, suite.shape))} of {suite.classes} classes for {suite.name}, got"
+            f" {'x'.join(map(str, images.shape))} of {len(images.classes)}; choose the suite that fits them"
+        )
+
+
+def _writable(folder: Path) -> Path:
+    """The folder, made where it is not there: what cannot be written is told before training and not after it."""
+    if folder == Path():
+        raise BadInput("expected a folder of its own as --out, got the working directory; name another")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise PermissionError("it is read-only")
+    except OSError as error:
+        raise BadInput(
+            f"expected a folder to write to as --out, got {folder} ({one_line(error)}); name another"
+        ) from error
+    return folder
