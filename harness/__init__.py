@@ -1,3 +1,50 @@
-"""The judge: measures robust classifiers, read as energy-based models, and keeps what it found."""
+"""The judge: measures robust classifiers, read as energy-based models, and keeps what it found.
+
+    import harness
+
+    found = harness.judge(model, suite="digits", measures=["autoattack"], limit=100)
+    print(found.value("autoattack_accuracy"))
+
+Importing this package imports nothing else: what a name needs is loaded when the name is used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from harness.errors import BadInput as BadInput
+    from harness.run.judge import Judgement as Judgement
+    from harness.run.judge import NotMeasured as NotMeasured
+    from harness.run.judge import judge as judge
+    from harness.run.judge import load as load
+    from harness.suites.suite import Suite
+
+    def suites() -> dict[str, Suite]: ...
+
 
 __version__ = "0.1.0"
+
+_PLACES = {
+    "BadInput": "harness.errors",
+    "Judgement": "harness.run.judge",
+    "NotMeasured": "harness.run.judge",
+    "judge": "harness.run.judge",
+    "load": "harness.run.judge",
+    "suites": "harness",
+}
+
+__all__ = ["BadInput", "Judgement", "NotMeasured", "__version__", "judge", "load", "suites"]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _PLACES:
+        raise AttributeError(f"module 'harness' has no attribute {name!r}")
+    if name == "suites":
+        return import_module("harness.suites")
+    return getattr(import_module(_PLACES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

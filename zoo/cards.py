@@ -11,16 +11,37 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from zoo.architectures import ARCHITECTURES
-from zoo.entrant import Card, Domain, EntrantError, did_you_mean
-from zoo.faults import one_line
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
+
+from zoo.architectures import require_architecture
+from zoo.entrant import Card, Domain, EntrantError
+from zoo.faults import first_fault, one_line
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 """An entrant's name names files too, so it holds nothing that a path would take apart."""
 
 TEXTS = ("title", "authors", "venue", "link", "licence")
+
+
+class _Fields(BaseModel):
+    """A card's keys and their types: true is no number and 3 no text; keys that are not known are left alone."""
+
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+    name: str
+    suite: str
+    architecture: str
+    classes: int
+    shape: Annotated[list[PositiveInt], Field(min_length=3, max_length=3, description="[channels, height, width]")]
+    title: str = ""
+    authors: str = ""
+    venue: str = ""
+    link: str = ""
+    licence: str = ""
+    additional_data: bool | None = None
+    training: dict[str, Any] = {}
 
 
 @dataclass(frozen=True)
@@ -70,19 +91,31 @@ def read_card(path: Path, source: str) -> CardFile:
         raise EntrantError(f"expected a card in JSON in {path}, got {one_line(error)}; write it again") from error
     if not isinstance(content, Mapping):
         raise _wrong(path, f"a JSON object, got a {type(content).__name__}")
+    try:
+        fields = _Fields.model_validate(content)
+    except ValidationError as error:
+        fault = first_fault(error, _Fields, content)
+        if fault.kind == "missing":
+            told = f"the key {fault.key!r}, got {', '.join(map(repr, content)) or 'no keys'}"
+        else:
+            told = f"{fault.key!r} to be {fault.wanted}, got {fault.got!r}"
+        raise _wrong(path, told) from error
+    if require_name(fields.name) != path.stem:
+        raise _wrong(path, f"the name {path.stem!r}, which its files have, got {fields.name!r}")
+    channels, height, width = fields.shape
     return CardFile(
         card=Card(
-            name=_name(path, content),
+            name=fields.name,
             source=source,
-            architecture=_architecture(path, content),
-            **{text: _value(path, content, text, str, "") for text in TEXTS},
-            additional_data=_value(path, content, "additional_data", bool | None, None),
-            training=dict(_value(path, content, "training", dict, {})),
+            architecture=require_architecture(fields.architecture, f"of the card {path} a known architecture"),
+            **{text: getattr(fields, text) for text in TEXTS},
+            additional_data=fields.additional_data,
+            training=fields.training,
             dynamics=path.with_suffix(".dynamics.jsonl"),
         ),
-        suite=_value(path, content, "suite", str),
-        classes=_value(path, content, "classes", int),
-        shape=_shape(path, content),
+        suite=fields.suite,
+        classes=fields.classes,
+        shape=(channels, height, width),
     )
 
 
@@ -93,45 +126,9 @@ def require_name(name: str) -> str:
     return name
 
 
-_NEEDED = object()
-
-
-def _value(path: Path, content: Mapping[str, Any], key: str, kind: Any, default: Any = _NEEDED) -> Any:
-    value = content.get(key, default)
-    if value is _NEEDED:
-        raise _wrong(path, f"the key {key!r}, got {', '.join(map(repr, content)) or 'no keys'}")
-    # bool is a subclass of int, and true is no number of classes
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise _wrong(path, f"{key!r} to be {getattr(kind, '__name__', kind)}, got {value!r}")
-    return value
-
-
-def _name(path: Path, content: Mapping[str, Any]) -> str:
-    name = require_name(_value(path, content, "name", str))
-    if name != path.stem:
-        raise _wrong(path, f"the name {path.stem!r}, which its files have, got {name!r}")
-    return name
-
-
-def _architecture(path: Path, content: Mapping[str, Any]) -> str:
-    architecture = _value(path, content, "architecture", str)
-    if architecture not in ARCHITECTURES:
-        hint = did_you_mean(architecture, ARCHITECTURES) or f" choose one of {', '.join(sorted(ARCHITECTURES))}"
-        raise _wrong(path, f"a known architecture, got {architecture!r};{hint}", remedy="")
-    return architecture
-
-
-def _shape(path: Path, content: Mapping[str, Any]) -> tuple[int, int, int]:
-    shape = _value(path, content, "shape", list)
-    if len(shape) != 3 or not all(type(size) is int and size > 0 for size in shape):
-        raise _wrong(path, f"'shape' to be [channels, height, width], got {shape!r}")
-    channels, height, width = shape
-    return channels, height, width
-
-
 def _form(classes: int, shape: tuple[int, int, int]) -> str:
     return f"{classes} classes, images {'x'.join(map(str, shape))}"
 
 
-def _wrong(path: Path, what: str, remedy: str = "; write it again") -> EntrantError:
-    return EntrantError(f"expected of the card {path} {what[:300]}{remedy}")
+def _wrong(path: Path, what: str) -> EntrantError:
+    return EntrantError(f"expected of the card {path} {what[:300]}; write it again")

@@ -7,14 +7,14 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from zoo.architectures import ARCHITECTURES
+from zoo.architectures import require_architecture
 from zoo.callables import PythonEntrant
 from zoo.checkpoints import CheckpointEntrant, own_entrants
 from zoo.entrant import Domain, Entrant, EntrantError, did_you_mean
 from zoo.published import published, published_result
 from zoo.robustbench import RobustBenchEntrant
 
-FORMS = "robustbench:<name>, checkpoint:<path>[@architecture], python:<module>:<callable>, or a name alone"
+FORMS = "robustbench:<name>, checkpoint:<path>[@<architecture or module:callable>], python:<module>:<callable>, or a name alone"
 PREFIXES = ("robustbench", "checkpoint", "python")
 
 
@@ -102,11 +102,8 @@ def _checkpoint(rest: str, domain: Domain, allow_pickle: Collection[str]) -> Che
         path, architecture = Path(suffix[1]), suffix[2]
     if not rest:
         raise EntrantError(f"expected a path after checkpoint:, got nothing; write {FORMS}")
-    if architecture is not None and architecture not in ARCHITECTURES:
-        raise EntrantError(
-            f"expected an architecture after @, got {architecture!r};{did_you_mean(architecture, ARCHITECTURES)}"
-            f" choose one of {', '.join(sorted(ARCHITECTURES))}"
-        )
+    if architecture is not None:
+        require_architecture(architecture, "an architecture after @")
     entrant = CheckpointEntrant(path, domain, architecture)
     names = {entrant.spec, str(path), rest, path.stem}
     return replace(entrant, allow_pickle=bool(names & set(allow_pickle)))

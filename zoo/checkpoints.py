@@ -19,11 +19,13 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from zoo.architectures import ARCHITECTURES, build
+from zoo.architectures import FORMS, build, is_own
+from zoo.architectures.own import OwnArchitecture
 from zoo.cards import CardFile, read_card, require_name
-from zoo.entrant import Card, Domain, EntrantError, Weights, WeightsFile, frozen, sha256_of_file
+from zoo.entrant import Card, Domain, EntrantError, Weights, WeightsFile, freeze, sha256_of_file
 from zoo.faults import is_mismatch, is_refused_pickle, mismatch, one_line, refused_pickle
 from zoo.formats import Content, content, flaw
+from zoo.own_code import seeded
 from zoo.unpickling import unpickling
 
 SHIPPED = Path(__file__).parent
@@ -79,19 +81,27 @@ class CheckpointEntrant:
             raise EntrantError(f"expected a checkpoint in {self.path}, got no file; check the path, it has no download")
 
     def weights(self) -> Weights:
-        """The sha256 covers the file's bytes, the architecture's name, the classes and the image shape."""
+        """The sha256 covers the file's bytes, the architecture's name, the classes and the image shape.
+
+        Of an architecture that is the user's own code it covers the code's source files too, and what else of the
+        network no state dict holds.
+        """
         architecture = self._architecture()
         self._require_file()
         file = WeightsFile(self.path.name, sha256_of_file(self.path))
         text = f"{architecture}\n{self.domain.classes}\n{self.domain.shape}\n{file.sha256}"
-        return Weights(hashlib.sha256(text.encode()).hexdigest(), (file,))
+        files: tuple[WeightsFile, ...] = (file,)
+        if is_own(architecture):
+            code, more = OwnArchitecture.find(architecture).identity(self.domain.classes, self.domain.shape)
+            text, files = f"{text}\n{code}", (file, *more)
+        return Weights(hashlib.sha256(text.encode()).hexdigest(), files)
 
     def load(self) -> nn.Module:
         """Build the network and load the tensors strictly; leaves torch's random state alone."""
         architecture = self._architecture()
         self._require_file()
         tensors = state_dict(self._read(), self.path)
-        with torch.random.fork_rng(devices=()):
+        with seeded():
             model = build(architecture, self.domain.classes, self.domain.shape)
         try:
             model.load_state_dict(tensors, strict=True)
@@ -99,9 +109,9 @@ class CheckpointEntrant:
             got = f"a checkpoint with {mismatch(error)}" if is_mismatch(error) else one_line(error)
             raise EntrantError(
                 f"expected the tensors of {architecture} for {self.domain.classes} classes in {self.path}, got {got};"
-                f" name its architecture: {', '.join(sorted(ARCHITECTURES))}"
+                f" name its architecture: {FORMS}"
             ) from error
-        return frozen(model)
+        return freeze(model)
 
     def _card_file(self) -> CardFile:
         return read_card(self.card_path, self.source)
@@ -113,8 +123,7 @@ class CheckpointEntrant:
             return self.architecture or card.card.architecture
         if self.architecture is None:
             raise EntrantError(
-                f"expected an architecture for {self.path}, got none; add @ and one of"
-                f" {', '.join(sorted(ARCHITECTURES))}, or put a card beside it"
+                f"expected an architecture for {self.path}, got none; add @ and {FORMS}, or put a card beside it"
             )
         return self.architecture
 

@@ -11,12 +11,13 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from PIL.Image import Image
-from torch import Tensor, nn
+if TYPE_CHECKING:  # the words of a command line are read without waiting for torch
+    from PIL.Image import Image
+    from torch import Tensor, nn
 
-Transform = Callable[[Image], Tensor]
+Transform: TypeAlias = "Callable[[Image], Tensor]"
 """A picture of any size to (C, H, W) float32 in [0,1]."""
 
 
@@ -130,6 +131,6 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f" did you mean {' or '.join(close)}?" if close else ""
 
 
-def frozen(model: nn.Module) -> nn.Module:
-    """The model in eval mode with every parameter frozen, so that attacks compute no weight gradients."""
+def freeze(model: nn.Module) -> nn.Module:
+    """Put the model in eval mode and freeze its parameters, so that attacks compute no weight gradients."""
     return model.eval().requires_grad_(False)

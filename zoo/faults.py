@@ -1,13 +1,19 @@
-"""What libraries say when a checkpoint cannot be loaded, shortened to one line.
+"""What libraries say when a checkpoint cannot be loaded or a file's fields are wrong, shortened to one line.
 
-PyTorch lists every key of a state dict that does not fit, and gives advice of its own on pickles, over many lines; the
-whole text stays on the exception that the EntrantError was raised from.
+PyTorch lists every key of a state dict that does not fit, and gives advice of its own on pickles, over many lines, as
+pydantic does for every field; the whole text stays on the exception that the EntrantError was raised from.
 """
 
 from __future__ import annotations
 
 import pickle
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel, ValidationError
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -62,3 +68,30 @@ def mismatch(error: BaseException) -> str:
 
 def _keys(count: int) -> str:
     return "1 key" if count == 1 else f"{count} keys"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """The first field of a file that is wrong: its key, what it must be ("a valid integer"), and what it is."""
+
+    key: str
+    kind: Literal["unknown", "missing", "wrong"]
+    wanted: str = ""
+    got: Any = None
+
+
+def first_fault(error: ValidationError, model: type[BaseModel], content: Mapping[str, Any]) -> Fault:
+    """The fault to tell: an unknown key first, for a mistyped one is why another is missing.
+
+    A field says what it must be by its description, else in pydantic's words.
+    """
+    faults = error.errors(include_url=False, include_input=False, include_context=False)
+    faults.sort(key=lambda one: one["type"] != "extra_forbidden")
+    first = faults[0]
+    key = str(first["loc"][0])
+    if first["type"] == "extra_forbidden":
+        return Fault(key, "unknown", got=content[key])
+    if key not in content:
+        return Fault(key, "missing")
+    wanted = model.model_fields[key].description or first["msg"].removeprefix("Input should be ")
+    return Fault(key, "wrong", wanted, content[key])

@@ -10,6 +10,10 @@ import zipfile
 from enum import StrEnum
 from pathlib import Path
 
+from safetensors import SafetensorError, safe_open
+
+from zoo.faults import one_line
+
 HEAD_BYTES = 512
 """Enough for every mark looked for; the mark of a tar archive ends at byte 262."""
 
@@ -42,8 +46,7 @@ def content(path: Path) -> Content:
         return Content.PICKLE
     if head[257:262] == b"ustar":
         return Content.TAR
-    # a safetensors file starts with the length of its JSON header, 8 bytes, and then the header
-    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= path.stat().st_size - 8:
+    if head[8:9] == b"{":  # the JSON header of a safetensors file, after the eight bytes of its length
         return Content.SAFETENSORS
     if head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<"):
         return Content.PAGE
@@ -60,6 +63,12 @@ def flaw(path: Path) -> str:
     # the directory of a zip archive is at its end: a download that broke off has none
     if found is Content.ZIP and not zipfile.is_zipfile(path):
         return "a zip archive that breaks off"
+    if found is Content.SAFETENSORS:
+        try:
+            with safe_open(path, framework="numpy"):
+                pass
+        except SafetensorError as error:
+            return f"a safetensors file that breaks off or is damaged ({one_line(error, 100)})"
     return ""
 
 

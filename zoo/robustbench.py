@@ -25,7 +25,7 @@ import torch
 from torch import nn
 
 from zoo.downloads import Downloads
-from zoo.entrant import Card, EntrantError, Transform, Weights, WeightsFile, did_you_mean, frozen, sha256_of_file
+from zoo.entrant import Card, EntrantError, Transform, Weights, WeightsFile, did_you_mean, freeze, sha256_of_file
 from zoo.faults import is_mismatch, is_refused_pickle, mismatch, one_line, refused_pickle
 from zoo.formats import flaw
 from zoo.published import published_result
@@ -177,7 +177,7 @@ class RobustBenchEntrant:
                 raise EntrantError(self._why(error)) from error
         if said.getvalue():
             log.debug("%s: %s", self.name, said.getvalue().strip())
-        return frozen(model)
+        return freeze(model)
 
     def _require_files(self) -> None:
         for file in self.files():

@@ -20,7 +20,7 @@ from harness.attacks.pgd import PGD
 from harness.data.images import Examples
 from harness.measures import Energies, RobustAccuracy, Summary
 from harness.measures.measure import ShardResult, generator_of
-from harness.run.executors.pool import Place, Workers
+from harness.run.executors.place import Place, Workers, results
 from harness.run.plan import Plan, Task, shards
 from harness.run.shard import measure_shard
 from harness.run.store import Shard, Store, content_key
@@ -34,7 +34,9 @@ class Whole:
     task: Task
 
     def __call__(self, place: Place) -> Shard:
-        return measure_shard(self.task, place.model, place.suite, place.judged.images, place.precision, place.device)
+        return measure_shard(
+            self.task, place.model, place.suite, place.judged.images, place.plan.precision, place.device
+        )
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class Stage:
             return result
 
         images = place.judged.images
-        shard = measure_shard(self.task, place.model, place.suite, images, place.precision, place.device, one)
+        shard = measure_shard(self.task, place.model, place.suite, images, place.plan.precision, place.device, one)
         spent = self.before.seconds if self.before else 0.0
         return replace(shard, seconds=shard.seconds + spent), last[0]
 
@@ -122,9 +124,9 @@ class Candidate:
     def _whole(self, measure: str) -> list[Shard]:
         tasks = self.plan.of(0, measure)
         found = {task.start: self.store.read(task.key, task.measure.heavy_arrays) for task in tasks}
-        for job, shard in self.workers([Whole(task) for task in tasks if found[task.start] is None]):
+        for job, shard in results(self.workers, [Whole(task) for task in tasks if found[task.start] is None]):
             assert isinstance(job, Whole)
-            self.store.write(job.task.key, shard, dict(job.task.parts))
+            self.store.write(job.task.key, shard, job.task.content.plain())
             found[job.task.start] = shard
         return [shard for shard in found.values() if shard is not None]
 
@@ -141,7 +143,7 @@ class Candidate:
         assert isinstance(attack, PGD)
         parts = np.array_split(examples[unknown], self.workers.count)
         jobs = [PGDOn(attack, measure.seed, tuple(self.shards), part) for part in parts if len(part)]
-        for job, flags in self.workers(jobs):
+        for job, flags in results(self.workers, jobs):
             assert isinstance(job, PGDOn)
             correct[np.isin(examples, job.examples)] = flags
         return correct
@@ -161,7 +163,7 @@ class Candidate:
         suite = self.plan.suite
         for number, stage in enumerate(stages_for(suite.classes, suite.norm, min(suite.shape[1:]))):
             left = [task for task in tasks if not state[task.start][1] and _done(state[task.start][0]) <= number]
-            for job, (shard, finished) in self.workers([Stage(task, state[task.start][0]) for task in left]):
+            for job, (shard, finished) in results(self.workers, [Stage(task, state[task.start][0]) for task in left]):
                 assert isinstance(job, Stage)
                 self._keep(job.task, shard, finished)
                 state[job.task.start] = shard, finished
@@ -180,7 +182,7 @@ class Candidate:
         return None, False
 
     def _keep(self, task: Task, shard: Shard, finished: bool) -> None:
-        parts = dict(task.parts)
+        parts = task.content.plain()
         if not finished:
             done = _done(shard)
             self.store.write(_part_key(task, done), shard, {**parts, "stages_done": done})
@@ -195,7 +197,7 @@ def _joined(found: Sequence[Shard]) -> dict[str, np.ndarray]:
 
 
 def _part_key(task: Task, done: int) -> str:
-    return content_key({**dict(task.parts), "stages_done": done})
+    return content_key({**task.content.plain(), "stages_done": done})
 
 
 def _done(shard: Shard | None) -> int:

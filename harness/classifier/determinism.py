@@ -1,19 +1,35 @@
-"""What makes numbers repeatable: one thread a worker on the CPU, strict float32 and fixed kernels on a GPU."""
+"""What makes numbers repeatable: a fixed number of threads on the CPU, strict float32 and fixed kernels on a GPU."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
 
-def deterministic(threads: int | None) -> None:
-    """The same numbers whenever and by however many workers a shard is measured.
+def make_deterministic(device: torch.device, threads: int = 1) -> None:
+    """The same numbers whenever and by however many workers something is computed, from here on in this process.
 
-    One thread a worker on the CPU (the order of a sum depends on the number of threads); on a GPU plain fp32 without
-    TF32, and no kernel chosen by timing.
+    On the CPU a fixed number of threads (the order of a sum depends on it); on a GPU plain fp32 without TF32, and no
+    kernel chosen by timing.
     """
-    if threads is not None:
+    if device.type == "cpu":
         torch.set_num_threads(threads)
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
+
+
+@contextmanager
+def deterministic(device: torch.device, threads: int = 1) -> Iterator[None]:
+    """`make_deterministic` for a block; what it sets is put back afterwards."""
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = torch.get_num_threads(), matmul.allow_tf32, cudnn.allow_tf32, cudnn.benchmark, cudnn.deterministic
+    make_deterministic(device, threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before[0])
+        matmul.allow_tf32, cudnn.allow_tf32, cudnn.benchmark, cudnn.deterministic = before[1:]

@@ -11,7 +11,9 @@ from harness.errors import BadInput
 
 
 def devices(name: str, workers: int | None) -> tuple[torch.device, ...]:
-    """--device and --workers as one device a worker. Raises BadInput for a device that is not here."""
+    """--device and --workers as one device a worker (0 workers: this process's). Raises BadInput for one that is not here."""
+    if workers == 0:
+        return devices(name, None)[:1]
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 
 class Folded(nn.Module):
@@ -26,7 +27,8 @@ class Folded(nn.Module):
             feeder = node.args[0] if node.op == "call_module" and node.args else None
             if not isinstance(feeder, fx.Node) or feeder.op != "call_module" or len(feeder.users) > 1:
                 continue
-            norm, convolution = modules[str(node.target)], modules[str(feeder.target)]
+            # a feeder that is itself a pair made one is no module of the network's
+            norm, convolution = modules[str(node.target)], modules.get(str(feeder.target))
             if not isinstance(norm, _BatchNorm) or type(convolution) is not nn.Conv2d or norm.running_mean is None:
                 continue
             self._pairs.append((_like(convolution), convolution, norm))
@@ -49,12 +51,17 @@ class Folded(nn.Module):
             assert norm.running_mean is not None
             assert norm.running_var is not None
             assert folded.bias is not None
-            scale = (norm.running_var + norm.eps).rsqrt()
-            if norm.weight is not None:
-                scale = scale * norm.weight
-            shift = -norm.running_mean if convolution.bias is None else convolution.bias - norm.running_mean
-            folded.weight.copy_(convolution.weight * scale.view(-1, 1, 1, 1))
-            folded.bias.copy_(shift * scale + (norm.bias if norm.bias is not None else 0))
+            weight, bias = fuse_conv_bn_weights(
+                convolution.weight,
+                convolution.bias,
+                norm.running_mean,
+                norm.running_var,
+                norm.eps,
+                norm.weight,
+                norm.bias,
+            )
+            folded.weight.copy_(weight)
+            folded.bias.copy_(bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """As the network's, in eval mode."""

@@ -22,14 +22,15 @@ from harness.check.verdict import Verdict
 from harness.classifier.devices import devices
 from harness.cli import options
 from harness.cli.options import stderr
-from harness.cli.selection import Failures, available, chosen_entrants
 from harness.errors import BadInput
 from harness.measures import MEASURES, PRESETS, Measure
 from harness.measures.sources import Sources
-from harness.run.executors.pool import WorkerLost, workers
+from harness.run.executors.place import JobFailed
+from harness.run.executors.processes import processes
 from harness.run.findings import suite_info
 from harness.run.inputs import sources, with_images
 from harness.run.plan import Judged, Plan, make_plan
+from harness.run.selection import Faults, available, chosen_entrants
 from harness.run.store import Store
 from harness.suites.files import find_suite
 from harness.suites.suite import Suite
@@ -92,15 +93,19 @@ def as_measured(measure: Measure, baseline: Baseline) -> Measure:
 
 def the_entrant(given: dict[str, Any], suite: Suite) -> Judged:
     """--entrant, with the suite's images."""
-    entrants, _ = chosen_entrants(
-        given["entrant"], suite, model_dir=given["model_dir"], allow_pickle=given["allow_pickle"]
+    entrants = chosen_entrants(
+        options.names(given["entrant"], "--entrant"),
+        suite,
+        model_dir=given["model_dir"],
+        own_folders=options.own_folders(),
+        allow_pickle=given["allow_pickle"],
     )
     if len(entrants) != 1:
         raise BadInput(f"expected one entrant, got {len(entrants)} in {given['entrant']!r}; check them one by one")
-    failures = Failures()
-    ready = available(entrants, suite, named=True, download=given["download"], failures=failures)
+    faults = Faults(options.told)
+    ready = available(entrants, suite, named=True, download=given["download"], faults=faults)
     if not ready:
-        raise click.exceptions.Exit(failures.status)
+        raise click.exceptions.Exit(faults.status)
     return with_images(ready, suite, data_dir=given["data_dir"], download=given["download"])[0]
 
 
@@ -232,7 +237,7 @@ def command(**given: Any) -> int:
         stderr.print(line, markup=False)
 
     try:
-        with workers(judged, plan.suite, plan.precision, on) as ready:
+        with processes(plan, on) as ready:
             check = Check(
                 gates,
                 baseline,
@@ -243,7 +248,7 @@ def command(**given: Any) -> int:
                 told=told,
             )
             outcome = check()
-    except WorkerLost as error:
+    except JobFailed as error:
         stderr.print(f"harness: error: {judged.name}: {error}", markup=False)
         return 1
     classes = [judged.images.classes[label] for label in judged.images.labels[: plan.examples].tolist()]

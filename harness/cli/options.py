@@ -19,6 +19,11 @@ stderr = Console(stderr=True, highlight=False, soft_wrap=True)
 """Where progress and warnings go; results go to stdout."""
 
 
+def told(line: str) -> None:
+    """A line for people, on stderr, as it is: what stands in a name is no markup."""
+    stderr.print(line, markup=False)
+
+
 Options = TypeVar("Options")
 
 

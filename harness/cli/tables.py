@@ -2,22 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import click
 from rich.console import Console
 from rich.table import Table
 
+from harness.measures import MEASURES
 from harness.run.plan import Plan, Task
+from leaderboards.board.entry import Entry
+from leaderboards.board.generation import MEASURE as GENERATION
 from leaderboards.board.generation import SCORES, scale_of, score_rows
 from leaderboards.board.labels import SETS
-from leaderboards.records.schema import Record, Value
+from leaderboards.board.quantities import Name, headlines
+from leaderboards.records.schema import Quantity, Record, Value
+
+FEWEST = 2
+"""Columns of numbers that the results have however narrow the window is."""
+
+ASCII = str.maketrans({"Δ": "d", "−": "-", "↑": "(up)", "↓": "(down)"})
+
+
+def terminal() -> Console:
+    """Where tables are printed. Names stand as they are: `mine[v2]` is no markup."""
+    return Console(highlight=False, markup=False, emoji=False)
 
 
 def wide(table: Table) -> None:
     """Print a table as wide as it needs where nobody's window sets the width (a pipe, a log)."""
-    console = Console(highlight=False)
-    (console if console.is_terminal else Console(highlight=False, width=200)).print(table)
+    console = terminal()
+    if not console.is_terminal:
+        console.width = max(200, _needs(table))
+    console.print(table)
+
+
+def _needs(table: Table) -> int:
+    """The width at which no cell of a table is folded."""
+    endless = terminal()
+    endless.width = 10_000
+    return endless.measure(table).maximum
 
 
 def duration(seconds: float) -> str:
@@ -45,69 +68,86 @@ def show_plan(plan: Plan, todo: Sequence[Task], seconds: float) -> None:
     click.echo(f"Passes are upper bounds. Estimated time: at most about {duration(seconds)}.")
 
 
-def show_results(records: Sequence[Record]) -> None:
-    """The final table in the terminal, best robust accuracy first."""
+def columns(records: Sequence[Record]) -> dict[Name, Quantity]:
+    """The headlines that the records have, a measure after the other; generated images have a table of their own.
 
-    def number(record: Record, measure: str, name: str) -> Value | None:
-        found = record.measurements.get(measure)
-        return found.values.get(name) if found else None
+    Records made before measures declared their values are read by what the measures declare today.
+    """
+    today = {
+        (measure.name, value): said
+        for measure in MEASURES.values()
+        for value, said in measure.quantities().items()
+        if said.kind == "headline"
+    }
+    entries = [Entry(record) for record in records]
+    said = {**today, **headlines(records)}
+    found = [name for name in said if name[0] != GENERATION and any(entry.measured(*name) for entry in entries)]
+    order = [*MEASURES, *sorted({measure for measure, _ in found} - set(MEASURES))]
+    return {name: said[name] for name in sorted(found, key=lambda name: order.index(name[0]))}
 
-    def percent(value: Value | None) -> str:
-        if value is None or value.value is None:
-            return "-"
-        interval = (
-            f" [{100 * value.low:.1f}, {100 * value.high:.1f}]"
-            if value.low is not None and value.high is not None
-            else ""
-        )
+
+def heading(said: Quantity) -> str:
+    """What stands over a column: its short title, its unit where the numbers do not show it, an arrow to the better end."""
+    unit = {"fraction": ", %", "count": ", number"}.get(said.unit, "")
+    text = said.heading + unit + {"higher": " ↑", "lower": " ↓", "neither": ""}[said.better]
+    encoding = terminal().encoding
+    # a log or a terminal that cannot hold the signs gets plain ones
+    return text if encoding.startswith("utf") else text.translate(ASCII).encode(encoding, "replace").decode(encoding)
+
+
+def written(value: Value | None, unit: str) -> str:
+    """A number in its unit; accuracies with their interval."""
+    if value is None or value.value is None:
+        return "-"
+    if unit == "fraction":
+        ends = (value.low, value.high)
+        interval = "" if None in ends else " [" + ", ".join(f"{100 * end:.1f}" for end in ends if end is not None) + "]"
         return f"{100 * value.value:.1f}{interval}"
+    if unit == "seconds":
+        return duration(value.value)
+    return f"{value.value:,.0f}" if unit == "count" else f"{value.value:.3f}"
 
-    def plain(value: Value | None) -> str:
-        return "-" if value is None or value.value is None else f"{value.value:.3f}"
 
-    table = Table(title="percent, with 95 % intervals", title_justify="left")
-    for heading in (
-        "entrant",
-        "n",
-        "standard",
-        "AutoAttack",
-        "PGD",
-        "mean E(x)",
-        "mean dE(x)",
-        "|dE(x)|/sd",
-        "Lipschitz E/sd",
-    ):
-        table.add_column(heading, justify="left" if heading == "entrant" else "right", overflow="fold")
-    ranked = sorted(
-        records,
-        key=lambda r: (
-            -(v.value if (v := number(r, "autoattack", "autoattack_accuracy")) and v.value is not None else -1)
-        ),
-    )
-    for record in ranked:
-        n = max((m.n for name, m in record.measurements.items() if name != "generation"), default=0)
-        flags = " *" if any(measurement.flags for measurement in record.measurements.values()) else ""
-        table.add_row(
-            record.entrant.name + flags,
-            f"{n}{' (partial)' if record.partial else ''}",
-            percent(number(record, "standard", "standard_accuracy")),
-            percent(number(record, "autoattack", "autoattack_accuracy")),
-            percent(number(record, "energies", "pgd_accuracy")),
-            plain(number(record, "energies", "marginal_energy.mean")),
-            plain(number(record, "energies", "delta_marginal_energy.mean")),
-            plain(number(record, "energies", "delta_marginal_energy_normalised.mean")),
-            plain(number(record, "smoothness", "lipschitz_energy_normalised.mean")),
-        )
+def show_results(records: Sequence[Record]) -> None:
+    """The final table in the terminal, best robust accuracy first: a column for each headline that there is room for."""
+    ranked = sorted(records, key=lambda record: -(ranking[0] if (ranking := Entry(record).ranking) else -1))
+    every = columns(records)
+    console = terminal()
+    room = console.width if console.is_terminal else None
+    for number in range(len(every), -1, -1):
+        shown = dict(list(every.items())[:number])
+        table = _results(ranked, shown)
+        if room is None or number <= FEWEST or _needs(table) <= room:
+            break
     wide(table)
+    if len(shown) < len(every):
+        left = ", ".join(heading(said) for name, said in every.items() if name not in shown)
+        click.echo(f"No room for: {left}. The board has them, and a wider window.")
     for record in ranked:
         for measurement in record.measurements.values():
             for flag in measurement.flags:
                 click.echo(f"* {record.entrant.name}, {measurement.measure}: {flag.message}")
 
 
+def _results(records: Sequence[Record], shown: Mapping[Name, Quantity]) -> Table:
+    table = Table(title="accuracies in percent, with 95 % intervals; an arrow shows which way is better")
+    table.title_justify = "left"
+    for text in ("entrant", "n", *map(heading, shown.values())):
+        table.add_column(text, justify="left" if text == "entrant" else "right", overflow="fold")
+    for record in records:
+        n = max((m.n for name, m in record.measurements.items() if name != GENERATION), default=0)
+        flags = " *" if any(measurement.flags for measurement in record.measurements.values()) else ""
+        table.add_row(
+            record.entrant.name + flags,
+            f"{n}{' (partial)' if record.partial else ''}",
+            *(written(Entry(record).measured(*name), said.unit) for name, said in shown.items()),
+        )
+    return table
+
+
 def show_generation(records: Sequence[Record]) -> None:
     """Scores of generated images, a table an extractor, with the starts and the held-out images beside them."""
-    found = [(record, record.measurements["generation"]) for record in records if "generation" in record.measurements]
+    found = [(record, record.measurements[GENERATION]) for record in records if GENERATION in record.measurements]
     for scale in dict.fromkeys(scale_of(measurement) for _, measurement in found):
         title = f"generation, {scale.images:,} images, scored by {scale.label}" if scale else "generation, not scored"
         table = Table(title=title, title_justify="left")

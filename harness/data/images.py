@@ -80,10 +80,21 @@ class ImageSet:
         """sha256 (hex) over the images' type, shape and bytes and the labels, in order."""
         if self.digest:
             return self.digest
-        content = hashlib.sha256(f"{self.images.dtype} {tuple(self.images.shape)}".encode())
-        content.update(np.ascontiguousarray(self.images.numpy()).data)
-        content.update(self.labels.numpy().astype("<i8").tobytes())
-        return content.hexdigest()
+        return self.content(0, len(self))
+
+    def content(self, start: int, stop: int) -> str:
+        """sha256 (hex) over the pixels and labels of examples start to stop (exclusive), whatever set they stand in."""
+        if (start, stop) not in self._contents:
+            images, labels = self.images[start:stop], self.labels[start:stop]
+            content = hashlib.sha256(f"{images.dtype} {tuple(images.shape)}".encode())
+            content.update(np.ascontiguousarray(images.numpy()).data)
+            content.update(labels.numpy().astype("<i8").tobytes())
+            self._contents[start, stop] = content.hexdigest()
+        return self._contents[start, stop]
+
+    @cached_property
+    def _contents(self) -> dict[tuple[int, int], str]:
+        return {}  # asked for by every measure and entrant: hashed once
 
     def first(self, n: int | None) -> ImageSet:
         """The set cut to its first n examples (all where n is None)."""

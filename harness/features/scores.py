@@ -13,9 +13,38 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from leaderboards.records.schema import Value
+from leaderboards.board.labels import label
+from leaderboards.records.schema import Quantity, Value
 
 NAMES = ("fid", "kid", "kid.sd", "inception_score", "inception_score.sd", "precision", "recall")
+
+_LOWER, _HIGHER = ("fid", "kid"), ("inception_score", "precision", "recall")
+_SHOWN = {
+    "fid": ("FID", "Fréchet distance to the training images."),
+    "starts.fid": ("FID, 0 steps", "The starts alone, before any step: Fréchet distance."),
+    "kid": ("KID", "Unbiased squared kernel distance to the training images."),
+    "inception_score": ("IS", "Inception Score."),
+}
+
+
+def _quantity(name: str, score: str) -> Quantity:
+    short, said = _SHOWN.get(name, ("", ""))
+    return Quantity(
+        title=label(name),
+        short=short,
+        better="lower" if score in _LOWER else "higher" if score in _HIGHER else "neither",
+        kind="headline" if short else "detail",
+        description=said,
+    )
+
+
+QUANTITIES = {
+    f"{of}{score}": _quantity(f"{of}{score}", score)
+    for of in ("", "starts.", "held_out.")
+    for score in (*NAMES, "nearest_distance.mean", "nearest_distance.min")
+}
+"""How to read the scores of the images, of their starts and of held-out images. Near a training image is neither good nor bad:
+copies are the nearest."""
 
 
 @dataclass(frozen=True)

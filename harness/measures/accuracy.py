@@ -16,6 +16,8 @@ from harness.data.images import Examples
 from harness.measures.intervals import proportion
 from harness.measures.measure import Cost, Measure, Note, ShardResult, Summary, flags_of
 from harness.threat import ThreatModel
+from leaderboards.board.labels import label
+from leaderboards.records.schema import Quantity
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,21 @@ class StandardAccuracy(Measure):
 
     def settings(self) -> dict[str, Any]:
         return {}
+
+    def correct(self, arrays: Mapping[str, np.ndarray]) -> np.ndarray | None:
+        return arrays["correct"]
+
+    def quantities(self) -> Mapping[str, Quantity]:
+        said = "Share of unchanged examples that are classified correctly, measured here, with its interval."
+        accuracy = Quantity(
+            title=label("standard_accuracy"),
+            short="Standard",
+            unit="fraction",
+            better="higher",
+            kind="headline",
+            description=said,
+        )
+        return {"standard_accuracy": accuracy}
 
     def cost(self, classes: int) -> Cost:
         return Cost(forward=1)

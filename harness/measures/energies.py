@@ -29,7 +29,8 @@ from harness.measures.intervals import proportion, standard_deviation
 from harness.measures.measure import Cost, Measure, Note, ShardResult, Summary, batch_notes, flags_of, generator_of
 from harness.measures.zero_gradients import hides, reason, warning
 from harness.threat import ThreatModel
-from leaderboards.records.schema import Distribution, Value
+from leaderboards.board.labels import label
+from leaderboards.records.schema import Distribution, Quantity, Value
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,34 @@ class Energies(Measure):
 
     def settings(self) -> dict[str, Any]:
         return {"attacks": {name: attack.settings() for name, attack in self.attacks.items()}}
+
+    def correct(self, arrays: Mapping[str, np.ndarray]) -> np.ndarray | None:
+        return arrays.get(correct_array(MAIN))
+
+    def quantities(self) -> Mapping[str, Quantity]:
+        main, deltas = prefix(MAIN), ("delta_marginal_energy", "delta_joint_energy")
+        found = {
+            name: Quantity(title=label(name), unit="fraction", better="higher")
+            for name in ("natural_accuracy", *map(accuracy_value, self.attacks))
+        }
+        for series in (*NATURAL, *(f"{main}{name}" for name in (*(f"{name}_adv" for name in NATURAL), *deltas))):
+            found[f"{series}.sd"] = Quantity(title=label(f"{series}.sd"), unit="energy")
+        for name in NATURAL:
+            found[f"{name}.mean"] = Quantity(title=label(f"{name}.mean"), unit="energy")
+        for attack in self.attacks:
+            for key in HEADLINES:
+                name = f"{prefix(attack)}{key}.mean"
+                over_sd = key.endswith("_normalised")  # small is smooth
+                found[name] = Quantity(
+                    title=label(name), unit="sd" if over_sd else "energy", better="lower" if over_sd else "neither"
+                )
+        shown = {accuracy_value(MAIN): _PGD, "marginal_energy.mean": _MEAN}
+        shown |= {f"{main}{deltas[0]}.mean": _DELTA, f"{main}{deltas[0]}_normalised.mean": _ABSOLUTE_DELTA}
+        for name, (short, said) in shown.items():
+            if name in found:
+                words = {"short": short, "description": said}
+                found[name] = found[name].model_copy(update={"kind": "headline", **words})
+        return found
 
     def cost(self, classes: int) -> Cost:
         # beside the attacks: natural logits, the gradient at the natural points, and the logits of what each one found
@@ -133,6 +162,24 @@ HEADLINES = (
     *("delta_marginal_energy_normalised", "delta_joint_energy_normalised", "kl_conditional", "kl_marginal"),
 )
 """Series whose mean is a value of the record, for each attack. All series are distributions of the record."""
+
+_PGD = (
+    "PGD",
+    "Share of examples that stay correct under PGD alone: a weaker upper bound on robust accuracy than AutoAttack's.",
+)
+_MEAN = (
+    "Mean E(x)",
+    "Marginal energy of the unchanged examples, E(x) = -logsumexp of the logits. It scales with the logits.",
+)
+_DELTA = (
+    "Mean ΔE(x)",
+    "Mean of E(x) - E(x_adv) under PGD: negative where the attacked examples have the higher energy.",
+)
+_ABSOLUTE_DELTA = (
+    "Mean |ΔE(x)| / sd",
+    "Mean |E(x) - E(x_adv)| over the standard deviation of E(x): it does not depend on the scale of the logits. Small where"
+    " the energy is smooth.",
+)
 
 
 def correct_array(attack: str) -> str:

@@ -24,7 +24,7 @@ from harness.data.images import Examples, ImageSet
 from harness.errors import BadInput
 from harness.features.digits import as_bytes
 from harness.features.extractor import Extractor, extractor_for
-from harness.features.scores import NAMES, Features, Scores, nearest
+from harness.features.scores import NAMES, QUANTITIES, Features, Scores, nearest
 from harness.measures.intervals import mean
 from harness.measures.measure import Cost, Measure, Note, ShardResult, Summary, flags_of
 from harness.measures.sources import Sources
@@ -36,8 +36,9 @@ from harness.sampling.samplers import SGLD, Sampler
 from harness.sampling.starts import PCAStart, Start
 from harness.sampling.training_images import TrainingImages
 from harness.threat import ThreatModel
+from leaderboards.board.labels import label
 from leaderboards.records.files import write_atomically
-from leaderboards.records.schema import Value
+from leaderboards.records.schema import Quantity, Value
 
 HELD_OUT_DISTANCES = 2_000
 """Held-out images whose nearest training images are looked for: on CIFAR-10 a minute on a CPU, once."""
@@ -124,6 +125,13 @@ class Generation(Measure):
         }
         return made | (self.material.settings() if self.material else {})
 
+    def quantities(self) -> Mapping[str, Quantity]:
+        steps = [
+            f"{e}.step_{k}.mean" for k in marks_of(self.sampler.steps) for e in ("joint_energy", "marginal_energy")
+        ]
+        energies = {name: Quantity(title=label(name), unit="energy") for name in steps}
+        return {**QUANTITIES, **energies, "steps.mean": Quantity(title=label("steps.mean"))}
+
     @property
     def _descend(self) -> Descend:
         return Descend(self.objective, self.sampler, self.tolerance)
@@ -147,6 +155,10 @@ class Generation(Measure):
         draws = torch.arange(start, stop)
         y = draws % training.classes
         return Examples(self.start(training, y, draws, self.seed).clamp(0, 1), y, start)
+
+    def content(self, images: ImageSet, start: int, stop: int) -> str:
+        """Nothing: draws are made from the training images, which the settings name by their fingerprint."""
+        return ""
 
     @property
     def _material(self) -> Material:

@@ -96,6 +96,14 @@ class Measure(Protocol):
         """The examples of the units start to stop (exclusive); `images` are the suite's."""
         return images.examples(start, stop)
 
+    def correct(self, arrays: Mapping[str, np.ndarray]) -> np.ndarray | None:
+        """(n,) bool: which examples it leaves right, from its per-sample arrays; None where it tells no such thing."""
+        return None
+
+    def content(self, images: ImageSet, start: int, stop: int) -> str:
+        """What the units start to stop are made of beside the settings, as a hash; part of the key of their shard."""
+        return images.content(start, stop)
+
     def exhibit(self, arrays: Mapping[str, np.ndarray], folder: Path, mark: str) -> None:
         """Write what people look at into a folder of its own; `mark` says of which measurement it is."""
         return  # a body that is empty would make this abstract

@@ -21,6 +21,8 @@ from harness.data.images import Examples
 from harness.measures.intervals import proportion
 from harness.measures.measure import Cost, Measure, Note, ShardResult, Summary, flags_of
 from harness.threat import ThreatModel
+from leaderboards.board.labels import ATTACKS, label
+from leaderboards.records.schema import Quantity
 
 SQUARE_GAIN = 0.002
 """AutoAttack doubts an evaluation in which Square, the black-box stage, still breaks more than this share."""
@@ -70,6 +72,33 @@ class RobustAccuracy(Measure):
 
     def settings(self) -> dict[str, Any]:
         return {"version": "standard", "stages": list(STAGES), "targets": TARGETS, "batch_size": self.batch_size}
+
+    def correct(self, arrays: Mapping[str, np.ndarray]) -> np.ndarray | None:
+        return arrays["stage"] == len(STAGES)
+
+    def quantities(self) -> Mapping[str, Quantity]:
+        said = (
+            "Share of examples that stay correct under AutoAttack, measured here, with its interval: an upper bound on the"
+            " true robust accuracy."
+        )
+        accuracy = Quantity(
+            title=label("autoattack_accuracy"),
+            short="AutoAttack",
+            unit="fraction",
+            better="higher",
+            kind="headline",
+            description=said,
+        )
+        stages = {
+            (name := f"accuracy_after.{stage}"): Quantity(
+                title=label(name),
+                unit="fraction",
+                better="higher",
+                description=f"Robust accuracy when AutoAttack has run up to and with {ATTACKS[stage]}.",
+            )
+            for stage in STAGES
+        }
+        return {"autoattack_accuracy": accuracy, **stages}
 
     def cost(self, classes: int) -> Cost:
         targets = min(TARGETS, classes - 1)

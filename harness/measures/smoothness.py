@@ -25,7 +25,8 @@ from harness.measures.intervals import standard_deviation
 from harness.measures.measure import Cost, Measure, Note, ShardResult, Summary, batch_notes, flags_of, generator_of
 from harness.measures.zero_gradients import hides, reason, warning
 from harness.threat import ThreatModel
-from leaderboards.records.schema import Distribution, Value
+from leaderboards.board.labels import label
+from leaderboards.records.schema import Distribution, Quantity, Unit, Value
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,25 @@ FIGURES: dict[str, Figure] = {
     "path_range": Figure("energy"),
 }
 """Every figure by the name of its array; small is smooth."""
+
+_SHOWN = {
+    "lipschitz_energy_normalised": (
+        "Lipschitz of E / sd",
+        "Largest |E(x) - E(x')| / ||x - x'|| found in the ball, over the standard deviation of E(x): small where the energy"
+        " is smooth.",
+    ),
+    "linearity_gap_normalised": (
+        "Linearity gap / sd",
+        "Largest distance of the cross-entropy from its tangent found in the ball, over the standard deviation of E(x):"
+        " small where the loss is straight.",
+    ),
+    "gradient_misalignment": (
+        "1 − cos",
+        "1 less the cosine between the gradients of the cross-entropy at the image and at random points of the ball: 0 where"
+        " they are aligned.",
+    ),
+}
+"""The figures that are headlines, each with its short title and what it is."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +99,24 @@ class Smoothness(Measure):
             "path_points": self.path_points,
             "path_attack": self.attack.settings(),
         }
+
+    def quantities(self) -> Mapping[str, Quantity]:
+        found = {"marginal_energy.sd": Quantity(title=label("marginal_energy.sd"), unit="energy")}
+        for name, figure in FIGURES.items():
+            units: dict[str, Unit] = {name: "energy" if figure.power == 1 else ""}
+            if figure.power:
+                units[f"{name}_normalised"] = "sd" if figure.power == 1 else ""
+            for key, unit in units.items():
+                short, said = _SHOWN.get(key, ("", ""))
+                found[f"{key}.mean"] = Quantity(
+                    title=label(f"{key}.mean"),
+                    short=short,
+                    unit=unit,
+                    better="lower",  # smoother; a figure that is not normalised compares with those of the same logits' scale
+                    kind="headline" if short else "detail",
+                    description=said,
+                )
+        return found
 
     def cost(self, classes: int) -> Cost:
         forward, backward = self.attack.passes(classes)

@@ -20,7 +20,11 @@ def estimate(plan: Plan, judged: int, tasks: Sequence[Task], device: torch.devic
     """Seconds that one entrant's tasks take one worker at most, besides starting it."""
     if not tasks:
         return 0.0
-    deterministic(1 if device.type == "cpu" else None)
+    with deterministic(device):
+        return _timed(plan, judged, tasks, device)
+
+
+def _timed(plan: Plan, judged: int, tasks: Sequence[Task], device: torch.device) -> float:
     one = plan.judged[judged]
     model = prepared(one, plan.suite, plan.precision, device)
     size = max(len(task) for task in tasks)

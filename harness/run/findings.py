@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock
 
 from harness.measures.measure import Measure
 from harness.run.plan import Judged, Plan, Task
@@ -62,7 +62,11 @@ def measurement(measure: Measure, shards: Sequence[Shard], arrays_folder: Path, 
         seed=measure.seed,
         settings={**measure.settings(), "shard_size": shard_size},
         values=dict(summary.values),
-        quantities={name: q for name, q in measure.quantities().items() if name in summary.values},
+        quantities={
+            name: quantity
+            for name, quantity in measure.quantities().items()
+            if name in summary.values or name in summary.distributions
+        },
         distributions=dict(summary.distributions),
         flags=(*summary.flags, *flags),
         arrays=kept,
@@ -133,8 +137,7 @@ def write_findings(plan: Plan, store: Store, out: Path) -> list[Record]:
     folder at once take turns.
     """
     out.mkdir(parents=True, exist_ok=True)
-    with (out / ".lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with FileLock(out / ".lock"):
         return _write_findings(plan, store, out)
 
 

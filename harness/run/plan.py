@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 from harness.data.images import ImageSet
@@ -28,15 +29,56 @@ class Judged:
 
 
 @dataclass(frozen=True)
+class Content:
+    """All that decides the numbers of a shard, and nothing else: equal content is one shard, whatever suite asks for it.
+
+    `examples` is the content of its examples (harness.data.images.ImageSet.content), so a suite of more images, another
+    version of a suite or one more measure leaves it alone. `start` decides too: random numbers are drawn by range.
+    """
+
+    weights: str
+    examples: str
+    transform: str
+    norm: str
+    eps: float
+    measure: str
+    measure_version: int
+    settings: Mapping[str, Any]
+    seed: int
+    start: int
+    stop: int
+    precision: str
+    device: str
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON values."""
+        return asdict(self)
+
+    @cached_property
+    def key(self) -> str:
+        """sha256 (hex), the name of the shard."""
+        return content_key(self.plain())
+
+
+@dataclass(frozen=True)
 class Task:
     """One shard of one measure of one entrant: the unit of work, of resume and of distribution."""
 
     judged: int
     measure: Measure
-    start: int
-    stop: int
-    key: str
-    parts: tuple[tuple[str, Any], ...]
+    content: Content
+
+    @property
+    def start(self) -> int:
+        return self.content.start
+
+    @property
+    def stop(self) -> int:
+        return self.content.stop
+
+    @property
+    def key(self) -> str:
+        return self.content.key
 
     def __len__(self) -> int:
         return self.stop - self.start
@@ -54,6 +96,14 @@ class Plan:
     precision: str
     device: str
     tasks: tuple[Task, ...]
+
+    def of_entrants(self, judged: Sequence[Judged]) -> Plan:
+        """The plan of some of its entrants, in the order given."""
+        if tuple(judged) == self.judged:
+            return self
+        return make_plan(
+            self.suite, judged, self.measures, precision=self.precision, device=self.device, limit=self.limit
+        )
 
     def of(self, judged: int, measure: str) -> tuple[Task, ...]:
         """The tasks of one measurement, in the order of its units."""
@@ -99,24 +149,22 @@ def make_plan(
             units = measure.units(whole)
             cut = cut or (limit or units) < units
             for start, stop in shards(min(limit or units, units), suite.shard_size):
-                parts: dict[str, Any] = {
-                    "weights": one.weights.sha256,
-                    "suite": suite.name,
-                    "suite_version": suite.version,
-                    "norm": threat.norm,
-                    "eps": threat.eps,
-                    "fingerprint": one.images.fingerprint,
-                    "transform": one.transform,
-                    "measure": measure.name,
-                    "measure_version": measure.version,
-                    "settings": measure.settings(),
-                    "seed": measure.seed,
-                    "start": start,
-                    "stop": stop,
-                    "precision": precision,
-                    "device": device,
-                }
-                tasks.append(Task(index, measure, start, stop, content_key(parts), tuple(parts.items())))
+                content = Content(
+                    weights=one.weights.sha256,
+                    examples=measure.content(one.images, start, stop),
+                    transform=one.transform,
+                    norm=threat.norm,
+                    eps=threat.eps,
+                    measure=measure.name,
+                    measure_version=measure.version,
+                    settings=measure.settings(),
+                    seed=measure.seed,
+                    start=start,
+                    stop=stop,
+                    precision=precision,
+                    device=device,
+                )
+                tasks.append(Task(index, measure, content))
     return Plan(
         suite=suite,
         judged=tuple(judged),

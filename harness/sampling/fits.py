@@ -6,7 +6,6 @@ again.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 from collections.abc import Callable, Mapping
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import safetensors.torch
+from filelock import FileLock
 from safetensors import SafetensorError
 from torch import Tensor
 
@@ -50,8 +50,7 @@ class Fits:
             return compute()
         path = self.folder / f"{key}.safetensors"
         self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / f"{key}.lock").open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with FileLock(self.folder / f"{key}.lock"):
             try:
                 return safetensors.torch.load(path.read_bytes())
             except (OSError, SafetensorError):

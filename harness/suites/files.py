@@ -7,56 +7,59 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
 from harness.errors import BadInput, one_line
 from harness.suites.suite import SUITES, Suite
 from zoo.entrant import did_you_mean
+from zoo.faults import first_fault
 
-_TYPES: dict[str, tuple[type, ...]] = {
-    "name": (str,),
-    "version": (int,),
-    "title": (str,),
-    "dataset": (str,),
-    "classes": (int,),
-    "shape": (list,),
-    "norm": (str,),
-    "eps": (str, int, float),
-    "examples": (int,),
-    "shard_size": (int,),
-    "measures": (list,),
-    "entrants": (list,),
-    "zoo_dataset": (str,),
-    "flip": (bool,),
-    "description": (str,),
-}
+Names = list[str]
+
+
+class _Fields(BaseModel):
+    """The keys of a suite's file and their types: true is no number, and 3 no text. None: not given."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    name: str | None = None
+    version: Annotated[int | None, Field(ge=1, description="a whole number of at least 1")] = None
+    title: str | None = None
+    dataset: str | None = None
+    classes: Annotated[int | None, Field(ge=2, description="a whole number of at least 2")] = None
+    shape: Annotated[
+        list[PositiveInt] | None, Field(min_length=3, max_length=3, description="[channels, height, width]")
+    ] = None
+    norm: str | None = None
+    eps: Annotated[str | int | float | None, Field(description="a number or text such as '8/255'")] = None
+    examples: Annotated[int | None, Field(ge=1, description="a whole number of at least 1")] = None
+    shard_size: Annotated[int | None, Field(ge=1, description="a whole number of at least 1")] = None
+    measures: Annotated[Names | None, Field(min_length=1, description="a list of at least one name")] = None
+    entrants: Annotated[Names | None, Field(description="a list of names")] = None
+    zoo_dataset: str | None = None
+    flip: bool | None = None
+    description: str | None = None
 
 
 def _checked(fields: Mapping[str, Any], where: str) -> dict[str, Any]:
     """A TOML table as Suite's fields; the first wrong one raises BadInput."""
-    checked: dict[str, Any] = {}
-    for key, value in fields.items():
-        if key not in _TYPES:
+    try:
+        given = _Fields.model_validate(fields).model_dump(exclude_unset=True)
+    except ValidationError as error:
+        fault, keys = first_fault(error, _Fields, fields), ["base", *_Fields.model_fields]
+        if fault.kind == "unknown":
             raise BadInput(
-                f"expected the keys of a suite in {where}, got {key!r};{did_you_mean(key, [*_TYPES, 'base'])}"
-                f" the keys are base, {', '.join(_TYPES)}"
-            )
-        wanted = _TYPES[key]
-        if not any(isinstance(value, kind) for kind in wanted) or (isinstance(value, bool) and bool not in wanted):
-            names = " or ".join(kind.__name__ for kind in wanted)
-            raise BadInput(f"expected {key} of type {names} in {where}, got {value!r}; correct it")
-        if key in ("version", "classes", "examples", "shard_size") and value < (2 if key == "classes" else 1):
-            raise BadInput(
-                f"expected {key} of at least {2 if key == 'classes' else 1} in {where}, got {value}; correct it"
-            )
-        if key == "shape" and (len(value) != 3 or not all(type(side) is int and side > 0 for side in value)):
-            raise BadInput(f"expected shape = [channels, height, width] in {where}, got {value}; correct it")
-        if key == "measures" and not value:
-            raise BadInput(f"expected at least one measure in {where}, got none; name one or leave measures out")
-        if key in ("measures", "entrants") and not all(isinstance(item, str) for item in value):
-            raise BadInput(f"expected a list of names as {key} in {where}, got {value}; correct it")
-        checked[key] = tuple(value) if isinstance(value, list) else str(value) if key == "eps" else value
-    return checked
+                f"expected the keys of a suite in {where}, got {fault.key!r};{did_you_mean(fault.key, keys)}"
+                f" the keys are {', '.join(keys)}"
+            ) from error
+        raise BadInput(
+            f"expected {fault.key} to be {fault.wanted} in {where}, got {fault.got!r}; correct it"
+        ) from error
+    if "eps" in given:
+        given["eps"] = str(given["eps"])
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in given.items()}
 
 
 def read_suite(path: Path) -> Suite:
@@ -94,7 +97,10 @@ def read_suite(path: Path) -> Suite:
         if checked["name"] in SUITES:
             raise BadInput(f"expected a name of its own in {path}, got {checked['name']!r}; give the suite a new name")
         suite = Suite(**{"title": checked["name"], **checked})
-    _ = suite.threat  # a wrong norm or eps raises here, with the file named, and not in the middle of a run
+    try:
+        _ = suite.threat  # a wrong norm or eps raises here, and not in the middle of a run
+    except BadInput as error:
+        raise BadInput(f"{error} in {path}") from error
     return suite
 
 

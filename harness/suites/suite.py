@@ -6,8 +6,9 @@ The built-in ones are constants; a user's own suite is a TOML file with the same
 from __future__ import annotations
 
 import dataclasses
-import math
+import re
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 from harness.errors import BadInput
 from harness.threat import Norm, ThreatModel
@@ -93,15 +94,28 @@ class Suite:
 
 
 def parse_eps(text: str) -> float:
-    """A radius as a fraction of the pixel range: 0.15, "0.15" or "8/255"."""
+    """A radius as a fraction of the pixel range, "0.15" or "8/255": the float nearest to what the text says.
+
+    Raises BadInput for what is no number of at least 0, and for one that no float can hold.
+    """
     try:
-        above, _, below = text.partition("/")
-        eps = float(above) / float(below or 1)
-    except (ValueError, ZeroDivisionError):
-        eps = math.nan
-    if not 0 <= eps < math.inf:  # also true for NaN
-        raise BadInput(f"expected eps >= 0 as a number or a fraction such as 8/255, got {text!r}; correct the suite")
-    return eps
+        parts = [Fraction(part) for part in _radius(text)]
+        return float(parts[0] / parts[1] if len(parts) == 2 else parts[0])
+    except (ValueError, ZeroDivisionError, OverflowError) as error:
+        raise BadInput(
+            f"expected eps >= 0 as a number or a fraction such as 8/255, got {text!r}; correct the suite"
+        ) from error
+
+
+def _radius(text: str) -> tuple[str, ...]:
+    """The one or two decimal numbers of a radius. Raises ValueError."""
+    parts = tuple(part.strip() for part in text.split("/"))
+    # an exponent of more digits would be written out as a whole number, which takes hours
+    if len(parts) > 2 or not all(
+        re.fullmatch(r"\+?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", part, re.ASCII) for part in parts
+    ):
+        raise ValueError(text)
+    return parts
 
 
 SUITES: dict[str, Suite] = {

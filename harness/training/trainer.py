@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, MultiStepLR, OneCycleLR
 from torch.optim.swa_utils import AveragedModel
 
-from harness.classifier.determinism import deterministic
+from harness.classifier.determinism import make_deterministic
 from harness.classifier.precision import Precise
 from harness.data.images import ImageSet
 from harness.errors import BadInput, one_line
@@ -86,7 +86,7 @@ class Run:
         synthetic: ImageSet | None = None,
         world: World | None = None,
     ) -> None:
-        deterministic(recipe.threads if device.type == "cpu" else None)
+        make_deterministic(device, recipe.threads)
         if (synthetic is None) != (recipe.synthetic_fraction == 0):
             raise BadInput(
                 f"expected synthetic images and synthetic_fraction above 0 together, got"

@@ -16,7 +16,7 @@ import pandas as pd
 from leaderboards.board.columns import COLUMNS, PARTIAL_COLUMNS, STAGE_COLUMNS, Column, number_of
 from leaderboards.board.entry import Basis, Entry, Published
 from leaderboards.board.formats import THIN, percent
-from leaderboards.board.generation import with_generation
+from leaderboards.board.measures import shown
 from leaderboards.records.schema import Record, SuiteInfo, Value, is_number
 
 __all__ = ["Basis", "Board", "Entry", "Incomparable", "Published", "make_board", "table"]
@@ -47,7 +47,7 @@ class Board:
     @property
     def table(self) -> pd.DataFrame:
         """One row an entrant, best first."""
-        return table(self.entries, with_generation(COLUMNS, self.entries))
+        return table(self.entries, shown(COLUMNS, self.entries))
 
     @property
     def stages(self) -> pd.DataFrame:
@@ -57,7 +57,7 @@ class Board:
     @property
     def partial_table(self) -> pd.DataFrame:
         """Runs on the first examples only: one row a run, by name, never ranked."""
-        return table(self.partial, with_generation(PARTIAL_COLUMNS, self.partial))
+        return table(self.partial, shown(PARTIAL_COLUMNS, self.partial))
 
 
 def make_board(

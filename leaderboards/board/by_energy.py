@@ -6,11 +6,9 @@ energies, so the ranges of two entrants are not comparable, the order of the fif
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import NormalDist
 
 import numpy as np
 
@@ -20,7 +18,6 @@ from leaderboards.records.schema import Record, RecordError, Value
 
 PARTS = 5
 LEVEL = 0.95
-Z = NormalDist().inv_cdf((1 + LEVEL) / 2)
 
 
 @dataclass(frozen=True)
@@ -78,14 +75,15 @@ def read_measured(record: Record, measure: str, folder: Path) -> Mapping[str, np
 
 def _share(flags: np.ndarray) -> Value:
     """The share of true flags with Wilson's score interval."""
-    n, share = len(flags), float(np.count_nonzero(flags)) / len(flags)
-    middle, half = share + Z * Z / (2 * n), Z * math.sqrt(share * (1 - share) / n + Z * Z / (4 * n * n))
-    low, high = ((middle + side * half) / (1 + Z * Z / n) for side in (-1, 1))
+    from statsmodels.stats.proportion import proportion_confint  # a second to import: only pages with arrays need it
+
+    n, count = len(flags), int(np.count_nonzero(flags))
+    low, high = proportion_confint(count, n, alpha=1 - LEVEL, method="wilson")
     # at the ends of [0,1] the formula is exact but its rounding is not
     return Value(
-        value=share,
-        low=max(low, 0.0) if share else 0.0,
-        high=min(high, 1.0) if share < 1 else 1.0,
+        value=count / n,
+        low=float(low) if count else 0.0,
+        high=float(high) if count < n else 1.0,
         level=LEVEL,
         method="wilson",
         n=n,

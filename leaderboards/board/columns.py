@@ -1,6 +1,8 @@
 """What a board shows of an entry: one `Column` a number or text, all of them listed in the tuples at the end.
 
-To add a column, add it to a tuple: the tables, the pages, the sorting and the legend follow from it.
+The tuples say which columns there are, in which order and under which group. How a measured number is to be read (title, unit,
+which way is better) is declared by its measure and stands in the records: `measures` puts it on the columns, and adds those of
+measures that are not named here.
 """
 
 from __future__ import annotations
@@ -12,10 +14,21 @@ from typing import Literal
 from leaderboards.board import formats
 from leaderboards.board.entry import Entry
 from leaderboards.board.labels import STAGES
-from leaderboards.records.schema import Value, is_number
+from leaderboards.board.quantities import assumed, plain, says
+from leaderboards.records.schema import Quantity, Value, is_number
 
 Content = Value | float | str | None
 Kind = Literal["rank", "entrant", "number", "text", "notes"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """The measured value that a column shows, and how it is to be read. `heading` is what this board calls it in any case."""
+
+    measure: str
+    value: str
+    quantity: Quantity
+    heading: str = ""
 
 
 @dataclass(frozen=True)
@@ -26,6 +39,7 @@ class Column:
     it. `get` takes it from an entry: a Value brings its interval along; None where there is nothing. `write` turns a
     number (and the n that it rests on) into text. `better` says which direction is, where one is. `bar` draws the
     interval on a scale that the columns of its group share. `essential` columns stand on a page even when empty.
+    `source` is the measured value that it shows, where it shows one.
     """
 
     key: str
@@ -38,6 +52,7 @@ class Column:
     group: str = ""
     bar: bool = False
     essential: bool = False
+    source: Source | None = None
 
     @property
     def numeric(self) -> bool:
@@ -51,8 +66,29 @@ def number_of(content: Content) -> float | None:
     return None if isinstance(content, str) else content
 
 
-def _measured(measure: str, value: str) -> Callable[[Entry], Content]:
-    return lambda entry: entry.measured(measure, value)
+def measured(
+    measure: str,
+    value: str,
+    group: str,
+    quantity: Quantity | None = None,
+    *,
+    key: str = "",
+    heading: str = "",
+    bar: bool = False,
+) -> Column:
+    """The column of a measured value. Without `quantity` it says what the value's name tells."""
+    said = quantity or assumed(value)
+    return Column(
+        key or value,
+        heading or plain(said.heading, 60),
+        says(said),
+        lambda entry: entry.measured(measure, value),
+        write=formats.by_unit(said.unit),
+        better="" if said.better == "neither" else said.better,
+        group=group,
+        bar=bar and said.unit == "fraction",
+        source=Source(measure, value, said, heading),
+    )
 
 
 def _published(field: str) -> Callable[[Entry], Content]:
@@ -107,80 +143,16 @@ RANKED_BY = Column(
     kind="text",
     essential=True,
 )
-AUTOATTACK = Column(
-    "autoattack_accuracy",
-    "Measured",
-    "Share of examples that stay correct under AutoAttack, measured here, with its interval: an upper bound on the true"
-    " robust accuracy.",
-    _measured("autoattack", "autoattack_accuracy"),
-    write=formats.percent,
-    better="higher",
-    group=ROBUST,
-    bar=True,
-)
-STANDARD_ACCURACY = Column(
-    "standard_accuracy",
-    "Measured",
-    "Share of unchanged examples that are classified correctly, measured here, with its interval.",
-    _measured("standard", "standard_accuracy"),
-    write=formats.percent,
-    better="higher",
-    group=STANDARD,
-    bar=True,
-)
+AUTOATTACK = measured("autoattack", "autoattack_accuracy", ROBUST, heading="Measured", bar=True)
+STANDARD_ACCURACY = measured("standard", "standard_accuracy", STANDARD, heading="Measured", bar=True)
 ENERGIES = (
-    Column(
-        "marginal_energy_mean",
-        "Mean E(x)",
-        "Marginal energy of the unchanged examples, E(x) = -logsumexp of the logits. It scales with the logits.",
-        _measured("energies", "marginal_energy.mean"),
-        group=ENERGY,
-    ),
-    Column(
-        "delta_marginal_energy_mean",
-        "Mean ΔE(x)",
-        "Mean of E(x) - E(x_adv) under PGD: negative where the attacked examples have the higher energy.",
-        _measured("energies", "delta_marginal_energy.mean"),
-        group=ENERGY,
-    ),
-    Column(
-        "delta_marginal_energy_normalised",
-        "Mean |ΔE(x)| / sd",
-        "Mean |E(x) - E(x_adv)| over the standard deviation of E(x): it does not depend on the scale of the logits."
-        " Small where the energy is smooth.",
-        _measured("energies", "delta_marginal_energy_normalised.mean"),
-        better="lower",
-        group=ENERGY,
-    ),
+    measured("energies", "marginal_energy.mean", ENERGY, key="marginal_energy_mean"),
+    measured("energies", "delta_marginal_energy.mean", ENERGY, key="delta_marginal_energy_mean"),
+    measured("energies", "delta_marginal_energy_normalised.mean", ENERGY, key="delta_marginal_energy_normalised"),
 )
-SMOOTHNESS = (
-    Column(
-        "lipschitz_energy_normalised",
-        "Lipschitz of E / sd",
-        "Largest |E(x) - E(x')| / ||x - x'|| found in the ball, over the standard deviation of E(x): small where the energy"
-        " is smooth.",
-        _measured("smoothness", "lipschitz_energy_normalised.mean"),
-        better="lower",
-        group=SMOOTH,
-    ),
-    Column(
-        "linearity_gap_normalised",
-        "Linearity gap / sd",
-        "Largest distance of the cross-entropy from its tangent found in the ball, over the standard deviation of E(x):"
-        " small where the loss is straight.",
-        _measured("smoothness", "linearity_gap_normalised.mean"),
-        better="lower",
-        group=SMOOTH,
-    ),
-    Column(
-        "gradient_misalignment",
-        "1 − cos",
-        "1 less the cosine between the gradients of the cross-entropy at the image and at random points of the ball: 0 where"
-        " they are aligned.",
-        _measured("smoothness", "gradient_misalignment.mean"),
-        better="lower",
-        group=SMOOTH,
-    ),
+SMOOTHNESS = tuple(
+    measured("smoothness", f"{figure}.mean", SMOOTH, key=figure)
+    for figure in ("lipschitz_energy_normalised", "linearity_gap_normalised", "gradient_misalignment")
 )
 ARCHITECTURE = Column(
     "architecture",
@@ -229,6 +201,8 @@ NOTES = Column(
     lambda entry: "; ".join(entry.notes),
     kind="notes",
 )
+
+_REST = (*ENERGIES, *SMOOTHNESS, ARCHITECTURE, PARAMETERS, ADDITIONAL_DATA, SECONDS, MEASURED_AT, NOTES)
 
 COLUMNS: tuple[Column, ...] = (
     RANK,
@@ -279,14 +253,7 @@ COLUMNS: tuple[Column, ...] = (
         write=formats.points,
         group=STANDARD,
     ),
-    *ENERGIES,
-    *SMOOTHNESS,
-    ARCHITECTURE,
-    PARAMETERS,
-    ADDITIONAL_DATA,
-    SECONDS,
-    MEASURED_AT,
-    NOTES,
+    *_REST,
 )
 """Of the main table."""
 
@@ -294,14 +261,12 @@ STAGE_COLUMNS: tuple[Column, ...] = (
     RANK,
     ENTRANT,
     *(
-        Column(
-            f"accuracy_after_{key}",
-            f"After {heading}",
-            f"Robust accuracy when AutoAttack has run up to and with {heading}.",
-            _measured("autoattack", f"accuracy_after.{key}"),
-            write=formats.percent,
-            better="higher",
-            group=ROBUST,
+        measured(
+            "autoattack",
+            f"accuracy_after.{key}",
+            ROBUST,
+            key=f"accuracy_after_{key}",
+            heading=f"After {heading}",
             bar=True,
         )
         for key, heading in STAGES
@@ -321,13 +286,6 @@ PARTIAL_COLUMNS: tuple[Column, ...] = (
     ),
     AUTOATTACK,
     STANDARD_ACCURACY,
-    *ENERGIES,
-    *SMOOTHNESS,
-    ARCHITECTURE,
-    PARAMETERS,
-    ADDITIONAL_DATA,
-    SECONDS,
-    MEASURED_AT,
-    NOTES,
+    *_REST,
 )
 """Of the table of partial runs, which has no ranks."""

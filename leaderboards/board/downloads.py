@@ -14,8 +14,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from leaderboards.board import formats
-from leaderboards.board.columns import COLUMNS, STAGE_COLUMNS, Column, number_of
+from leaderboards.board.columns import COLUMNS, STAGE_COLUMNS, Column, Source, number_of
 from leaderboards.board.entry import Entry
+from leaderboards.board.measures import described, shown
 from leaderboards.records.schema import Value, is_number
 
 TEXTS = ("title", "authors", "venue", "link")
@@ -25,9 +26,14 @@ TEX = {
 }  # fmt: skip
 
 
-def rows(entries: Sequence[Entry]) -> list[dict[str, Any]]:
-    """One mapping an entry, in the given order: every column of the board, of the stages, and the paper's texts."""
-    columns = [*COLUMNS, *(column for column in STAGE_COLUMNS if column.bar)]
+def columns_of(entries: Sequence[Entry]) -> tuple[Column, ...]:
+    """Every column of the board, and of the stages."""
+    stages = described([column for column in STAGE_COLUMNS if column.bar], entries)
+    return (*shown(COLUMNS, entries), *stages)
+
+
+def rows(entries: Sequence[Entry], columns: Sequence[Column]) -> list[dict[str, Any]]:
+    """One mapping an entry, in the given order: every column, and the paper's texts."""
     return [{**_numbers(entry, columns), **{text: _text(entry.text(text)) for text in TEXTS}} for entry in entries]
 
 
@@ -55,21 +61,18 @@ def _text(text: str) -> str:
 
 def as_csv(entries: Sequence[Entry]) -> str:
     """The rows as CSV with a line of names; empty cells where there is nothing."""
-    found = rows(entries)
+    columns = columns_of(entries)
+    found = rows(entries, columns)
     # an interval stands beside its number, also where the first entries have none
-    names = sorted(dict.fromkeys(name for row in found for name in row), key=_place)
+    places = [*(f"{column.key}{end}" for column in columns for end in ("", ".low", ".high")), *TEXTS]
+    used = {name for row in found for name in row}
+    names = [name for name in places if name in used]
     stream = io.StringIO()
     writer = csv.DictWriter(stream, names, lineterminator="\n", restval="")
-    writer.writeheader()
+    writer.writerow({name: _cell(_text(name)) for name in names})
     for row in found:
         writer.writerow({name: _cell(value) for name, value in row.items()})
     return stream.getvalue()
-
-
-def _place(name: str) -> tuple[int, int]:
-    keys = [*(column.key for column in (*COLUMNS, *STAGE_COLUMNS)), *TEXTS]
-    base, _, end = name.rpartition(".") if name.endswith((".low", ".high")) else (name, "", "")
-    return keys.index(base), ("", "low", "high").index(end)
 
 
 def _cell(value: Any) -> Any:
@@ -79,8 +82,19 @@ def _cell(value: Any) -> Any:
 
 
 def as_json(suite: Mapping[str, Any], entries: Sequence[Entry]) -> str:
-    """The suite and its rows as JSON; what is not ASCII is escaped."""
-    return json.dumps({"suite": dict(suite), "entrants": rows(entries)}, indent=1, allow_nan=False) + "\n"
+    """The suite, how to read each column of measured values, and the rows as JSON; what is not ASCII is escaped."""
+    columns = columns_of(entries)
+    read = {
+        c.key: _reading(c.source) for c in columns if c.source and any(c.get(entry) is not None for entry in entries)
+    }
+    board = {"suite": dict(suite), "columns": read, "entrants": rows(entries, columns)}
+    return json.dumps(board, indent=1, allow_nan=False) + "\n"
+
+
+def _reading(source: Source) -> dict[str, str]:
+    said = source.quantity
+    where = {"measure": source.measure, "value": source.value}
+    return {**where, "title": _text(said.title), "unit": said.unit, "better": said.better}
 
 
 def as_bibtex(entries: Sequence[Entry]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from datetime import datetime
+from fractions import Fraction
 from urllib.parse import urlsplit
 
 from leaderboards.records.schema import Value, is_number
@@ -56,6 +57,11 @@ def duration(seconds: float, n: int | None = None) -> str:
     return f"{seconds:.1f}{THIN}s"
 
 
+def by_unit(unit: str) -> Callable[[float, int | None], str]:
+    """What writes the numbers of a unit (one of a quantity's)."""
+    return {"fraction": percent, "count": count, "seconds": duration}.get(unit, decimal)
+
+
 def _written(number: float, digits: int) -> str:
     if math.isnan(number):
         return "NaN"
@@ -81,8 +87,12 @@ def day(time: datetime | None) -> str:
 
 def eps(size: float) -> str:
     """A radius as k/255 where it is one, else in decimals."""
-    steps = size * 255
-    return f"{round(steps)}/255" if round(steps) > 0 and abs(steps - round(steps)) < 1e-6 else f"{size:g}"
+    if not (math.isfinite(size) and size > 0):
+        return f"{size:g}"
+    steps = 255 * Fraction(size).limit_denominator(255)
+    # the same text also after a trip through float32 or a decimal of eight digits
+    whole = steps.denominator == 1 and math.isclose(size, steps / 255, rel_tol=1e-7)
+    return f"{steps}/255" if whole else f"{size:g}"
 
 
 def cut(text: str, length: int) -> str:

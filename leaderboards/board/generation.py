@@ -4,15 +4,15 @@ different scales: each combination has columns of its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from leaderboards.board import formats
-from leaderboards.board.columns import Column, Content
+from leaderboards.board.columns import Column, Content, measured
 from leaderboards.board.entry import Entry
 from leaderboards.board.labels import SETS
-from leaderboards.records.schema import Measurement, Value
+from leaderboards.board.quantities import Name, assumed, declared, says
+from leaderboards.records.schema import Measurement, Quantity, Value
 
 MEASURE = "generation"
 
@@ -25,6 +25,9 @@ SCORES = (
     ("nearest_distance.mean", "Nearest, mean"),
     ("nearest_distance.min", "Nearest, least"),
 )
+
+SCORED = ("fid", "starts.fid", "kid", "inception_score")
+"""Scores with a column on the board, in their order; other headlines of the measure follow."""
 
 
 @dataclass(frozen=True)
@@ -78,22 +81,22 @@ def _seconds(scale: Scale) -> Callable[[Entry], Content]:
     return get
 
 
-def _columns(scale: Scale) -> tuple[Column, ...]:
+def _columns(scale: Scale, said: Mapping[Name, Quantity]) -> tuple[Column, ...]:
+    more = (value for (measure, value), quantity in said.items() if measure == MEASURE and quantity.kind == "headline")
     group = f"Generation, {formats.count(scale.images)} images, {scale.label}"
     key = f"{scale.extractor}_{scale.sha256[:8]}_{scale.images}_{scale.real[:8]}"
     by = (
         f"{formats.count(scale.images)} images, by {scale.extractor} (sha256 {scale.sha256[:16]}…). It compares with scores"
-        " by this extractor, of as many images, alone."
+        " by this extractor, of as many images, alone"
     )
 
-    def score(name: str, heading: str, title: str, better: Literal["higher", "lower"]) -> Column:
-        return Column(f"{name}_{key}", heading, f"{title} of {by}", _score(scale, name), better=better, group=group)
+    def score(name: str) -> Column:
+        quantity = said.get((MEASURE, name)) or assumed(name)
+        of_it = measured(MEASURE, name, group, quantity, key=f"{name}_{key}")
+        return replace(of_it, title=says(quantity, f" of {by}"), get=_score(scale, name))
 
     return (
-        score("fid", "FID", "Fréchet distance to the training images", "lower"),
-        score("starts.fid", "FID, 0 steps", "The starts alone, before any step: Fréchet distance", "lower"),
-        score("kid", "KID", "Squared kernel distance to the training images, unbiased,", "lower"),
-        score("inception_score", "IS", "Inception Score", "higher"),
+        *(score(name) for name in dict.fromkeys((*SCORED, *more))),
         Column(
             f"seconds_per_thousand_{key}",
             "Time / 1,000",
@@ -109,7 +112,8 @@ def generation_columns(entries: Sequence[Entry]) -> tuple[Column, ...]:
     """Columns for each scale that occurs among the entries, more images first."""
     scales = {scale for entry in entries if (scale := scale_of(_generation(entry))) is not None}
     ordered = sorted(scales, key=lambda s: (-s.images, s.extractor, s.sha256, s.real))
-    return tuple(column for scale in ordered for column in _columns(scale))
+    said = declared(entry.record for entry in entries if entry.record)
+    return tuple(column for scale in ordered for column in _columns(scale, said))
 
 
 def with_generation(columns: Sequence[Column], entries: Sequence[Entry]) -> tuple[Column, ...]:

@@ -10,6 +10,7 @@ import altair as alt
 import numpy as np
 
 from leaderboards.board.labels import SHORT
+from leaderboards.charts.training_charts import training_charts
 from leaderboards.charts.vega import COLOURS, LINE, QUIET, Chart, apart, number, specification, with_domains
 from leaderboards.records.dynamics import Dynamics
 from leaderboards.records.schema import Distribution, Measurement, Record, is_number
@@ -23,7 +24,7 @@ def entrant_charts(record: Record, dynamics: Dynamics | None) -> tuple[Chart, ..
     energies = record.measurements.get("energies")
     found: list[Chart | None] = [_histograms(energies), _arrows(energies)] if energies else []
     if dynamics is not None:
-        found += [_energy_in_training(dynamics), _accuracy_in_training(dynamics)]
+        found += training_charts(dynamics)
     return tuple(chart for chart in found if chart is not None)
 
 
@@ -199,96 +200,3 @@ def _arrow_template() -> Mapping[str, Any]:
         x=alt.X("x0:Q", aggregate="mean", title="mean E(x)"), y=alt.Y("y0:Q", aggregate="mean", title="mean E(x,y)")
     )
     return specification(alt.layer(leader, shaft, head, name, ring).properties(height=ARROWS))
-
-
-def _energy_in_training(dynamics: Dynamics) -> Chart | None:
-    return _course(
-        dynamics,
-        "dynamics-energy",
-        "ΔE(x) in training",
-        "Mean E(x) − E(x_adv) under the training attack after each epoch, on fixed images of train and on held-out ones.",
-        "mean ΔE(x)",
-        1.0,
-        {"train": "train.delta_marginal_energy", "held out": "validation.delta_marginal_energy"},
-    )
-
-
-def _accuracy_in_training(dynamics: Dynamics) -> Chart | None:
-    return _course(
-        dynamics,
-        "dynamics-accuracy",
-        "Accuracy under PGD in training",
-        "Share of the same images that stay correct under PGD after each epoch. Where the held-out line falls while the"
-        " other rises, training overfits.",
-        "PGD accuracy, %",
-        100.0,
-        {"train": "train.pgd_accuracy", "held out": "validation.pgd_accuracy"},
-    )
-
-
-def _course(
-    dynamics: Dynamics, key: str, title: str, says: str, axis: str, factor: float, series: Mapping[str, str]
-) -> Chart | None:
-    rows: list[dict[str, Any]] = [
-        {"epoch": int(epoch), "y": number(factor * value), "kind": kind}
-        for kind, name in series.items()
-        for epoch, value in zip(dynamics.series["epoch"], dynamics.series.get(name, ()), strict=False)
-        if is_number(value)
-    ]
-    if not rows:
-        return None
-    rows += [{"begin": phase.first, "end": phase.last, "n": i + 1} for i, phase in enumerate(dynamics.phases)]
-    marks = ""
-    if dynamics.phases:
-        words = ", ".join(f"{phase.first} to {phase.last}" for phase in dynamics.phases)
-        marks = f" Phases, found by change points of ΔE(x) on train, are epochs {words}; dashed lines part them."
-    if dynamics.overfitting_epoch is not None:
-        rows.append({"overfit": dynamics.overfitting_epoch})
-        marks += f" Robust overfitting begins at epoch {dynamics.overfitting_epoch}."
-    return Chart(key, title, f"{says}{marks}", _course_template(axis, dynamics.overfitting_epoch is not None), rows)
-
-
-@cache
-def _course_template(title: str, overfits: bool) -> Mapping[str, Any]:
-    base = alt.Chart(alt.NamedData(name="rows"))
-    x_axis = alt.Axis(tickCount=8, tickMinStep=1, format="d")
-    x = alt.X("epoch:Q", title="epoch", axis=x_axis, scale=alt.Scale(nice=False, zero=False))
-    y = alt.Y("y:Q", title=title, scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=5))
-    kinds = alt.Scale(domain=["train", "held out"], range=[COLOURS[0], COLOURS[1]])
-    dashes = alt.Scale(domain=["train", "held out"], range=[[1, 0], [5, 3]])
-    line = (
-        base.transform_filter("isValid(datum.y)")
-        .mark_line(strokeWidth=2, interpolate="linear")
-        .encode(
-            x=x,
-            y=y,
-            color=alt.Color("kind:N", scale=kinds, title=None),
-            strokeDash=alt.StrokeDash("kind:N", scale=dashes, title=None),
-        )
-    )
-    dots = (
-        base.transform_filter("isValid(datum.y)")
-        .mark_point(size=60, opacity=0)
-        .encode(
-            x=x,
-            y=y,
-            tooltip=[
-                alt.Tooltip("epoch:Q"),
-                alt.Tooltip("kind:N", title="images"),
-                alt.Tooltip("y:Q", title=title, format=".4~g"),
-            ],
-        )
-    )
-    parted = base.transform_filter("datum.begin > 1")
-    border = parted.mark_rule(strokeDash=[3, 3], color=QUIET).encode(x=alt.X("begin:Q", title="epoch"))
-    phases = base.transform_filter("isValid(datum.begin)").transform_calculate(
-        says="datum.n == 1 ? 'phase 1' : '' + datum.n"
-    )
-    name = phases.mark_text(align="left", baseline="top", dx=4, dy=3, fontSize=11, color=QUIET).encode(
-        x=alt.X("begin:Q", title="epoch"), y=alt.value(0), text="says:N"
-    )
-    layers: list[alt.Chart] = [border, name, line, dots]
-    if overfits:
-        mark = base.transform_filter("isValid(datum.overfit)").mark_rule(strokeWidth=2, color=COLOURS[3])
-        layers.append(mark.encode(x=alt.X("overfit:Q", title="epoch")))
-    return specification(alt.layer(*layers).properties(height=240))

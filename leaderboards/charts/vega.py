@@ -25,6 +25,12 @@ Rows = Sequence[Mapping[str, Any]]
 WIDTH = 640
 """Of the pictures, in CSS pixels; what Vega draws is as wide as its place on the page."""
 
+HEIGHT = 340
+"""Of charts whose height does not follow from their rows."""
+
+MOST_NAMED = 12
+"""Entrants that a chart names beside their marks; of more, tooltips tell the names."""
+
 INK, QUIET, LINE, RAISED = "var(--ink)", "var(--quiet)", "var(--line)", "var(--raised)"
 COLOURS = ("var(--c1)", "var(--c2)", "var(--c3)", "var(--c4)")
 """For kinds of things; they differ in lightness too, and no chart tells kinds apart by colour alone."""

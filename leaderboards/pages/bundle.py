@@ -1,4 +1,4 @@
-"""DataTables, from the bundle that lies inside the itables wheel, made ready to stand inside a page.
+"""The scripts of the pages, among them DataTables, from the bundle that lies inside the itables wheel.
 
 The bundle is a package-internal file of itables, so its version is bounded and a test holds what is relied on here: the
 file is there, it is an ES module, and its default export is DataTables.
@@ -11,7 +11,8 @@ from functools import cache
 from importlib import resources
 from pathlib import Path
 
-from leaderboards.charts.scripts import BundleError, inline
+from leaderboards.charts.scripts import BundleError, Script, inline
+from leaderboards.charts.vega import chart_script
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -29,3 +30,21 @@ def table_script() -> str:
     ours = (TEMPLATES / "board.js").read_text(encoding="utf-8")
     # inside a module the export is an ordinary name; in a block, ours clash with none of the bundle's
     return inline(f"{bundle}\n{{\nconst DataTable = {exported[1]};\n{ours}}}\n")
+
+
+@cache
+def tables() -> Script:
+    """What a page with tables needs."""
+    return Script(table_script())
+
+
+@cache
+def charts() -> Script:
+    """What a page with charts needs."""
+    return Script(chart_script())
+
+
+@cache
+def compare() -> Script:
+    """What the page that compares entrants needs, beside the charts' script."""
+    return Script(inline((TEMPLATES / "compare.js").read_text(encoding="utf-8")))

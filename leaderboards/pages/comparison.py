@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,13 @@ import altair as alt
 from leaderboards.board.cells import Grid
 from leaderboards.board.columns import STAGE_COLUMNS
 from leaderboards.board.entry import Entry
-from leaderboards.charts.board_charts import ridge_template, stage_template
-from leaderboards.charts.ridges import ridges
-from leaderboards.charts.vega import COLOURS, number, plain, specification
+from leaderboards.charts.ridges import ridge_template, ridges
+from leaderboards.charts.scripts import Script
+from leaderboards.charts.stages import stage_template
+from leaderboards.charts.vega import COLOURS, Rows, number, plain, specification
+from leaderboards.pages import bundle
+from leaderboards.pages.site import record_page
+from leaderboards.pages.suite import SuitePage
 from leaderboards.records.schema import Value, is_number
 
 STAGES = tuple(column for column in STAGE_COLUMNS if column.bar)
@@ -23,39 +28,85 @@ MOST = 400
 """Entrants whose distributions the page carries."""
 
 
-def comparison(grid: Grid, arrays: Path | None, pages: Sequence[str]) -> dict[str, Any]:
-    """All that the script needs: a line a column, an entrant a row of the board. `pages` are the rows' own pages or ''."""
-    entries = [row.entry for row in grid.rows]
-    found = ridges(entries, arrays, MOST)
-    columns = [(place, column) for place, column in enumerate(grid.columns) if column.kind not in ("entrant",)]
-    return {
-        "lines": [
-            {"heading": column.heading, "group": column.group, "says": column.title, "words": not column.numeric}
-            for _, column in columns
-        ],
-        "entrants": [
-            {
-                "name": plain(row.entry.name, 120),
-                "page": page,
-                "cells": [[row.cells[place].text, row.cells[place].interval] for place, _ in columns],
-                "accuracies": _accuracies(row.entry),
-                "stages": _stages(row.entry),
-                "ridge": [number(d) for d in found.heights[row.entry.name]]
-                if found and row.entry.name in found.heights
-                else [],
-            }
-            for row, page in zip(grid.rows, pages, strict=True)
-        ],
-        "middles": [number(x) for x in found.middles] if found else [],
-        "charts": {
-            "accuracies": _accuracy_template(),
-            "stages": stage_template(NAMES, 0.0, 100.0, True),
-            **({"ridges": ridge_template(found.middles[0], found.middles[-1])} if found else {}),
-        },
-    }
+@dataclass(frozen=True)
+class Line:
+    """One number or text of every entrant: a column of the board."""
+
+    heading: str
+    group: str
+    says: str
+    words: bool
 
 
-def _accuracies(entry: Entry) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class Compared:
+    """One entrant: its page ('' where it was not measured), a cell a line as text and interval, and rows for the charts."""
+
+    name: str
+    page: str
+    cells: tuple[tuple[str, str], ...]
+    accuracies: Rows
+    stages: tuple[float, ...]
+    ridge: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All that the script needs. `middles` are those of the ridges' bins, `charts` specifications by their place."""
+
+    lines: tuple[Line, ...]
+    entrants: tuple[Compared, ...]
+    middles: tuple[float, ...]
+    charts: Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class CompareView:
+    """All that the page shows: `data` is what its script reads."""
+
+    suite: SuitePage
+    comparison: Comparison
+
+    @property
+    def root(self) -> str:
+        return "../"
+
+    @property
+    def scripts(self) -> tuple[Script, ...]:
+        return (bundle.charts(), bundle.compare())
+
+    @property
+    def data(self) -> dict[str, Any]:
+        return asdict(self.comparison)
+
+
+def comparison(grid: Grid, arrays: Path | None) -> Comparison:
+    """The rows of a board, ready to be compared."""
+    found = ridges([row.entry for row in grid.rows], arrays, MOST)
+    heights = found.heights if found else {}
+    columns = [(place, column) for place, column in enumerate(grid.columns) if column.kind != "entrant"]
+    charts = {"accuracies": _accuracy_template(), "stages": stage_template(NAMES, 0.0, 100.0, True)}
+    return Comparison(
+        lines=tuple(
+            Line(column.heading, column.group, column.title, words=not column.numeric) for _, column in columns
+        ),
+        entrants=tuple(
+            Compared(
+                name=plain(row.entry.name, 120),
+                page=record_page(row.entry.record) if row.entry.record else "",
+                cells=tuple((row.cells[place].text, row.cells[place].interval) for place, _ in columns),
+                accuracies=_accuracies(row.entry),
+                stages=_stages(row.entry),
+                ridge=tuple(number(height) for height in heights.get(row.entry.name, ())),
+            )
+            for row in grid.rows
+        ),
+        middles=tuple(number(x) for x in found.middles) if found else (),
+        charts=charts | ({"ridges": ridge_template(found.middles[0], found.middles[-1])} if found else {}),
+    )
+
+
+def _accuracies(entry: Entry) -> Rows:
     rows = []
     for kind, measure, name in (
         ("standard", "standard", "standard_accuracy"),
@@ -74,14 +125,14 @@ def _accuracies(entry: Entry) -> list[dict[str, Any]]:
     return rows
 
 
-def _stages(entry: Entry) -> list[float]:
+def _stages(entry: Entry) -> tuple[float, ...]:
     contents = [entry.measured("standard", "standard_accuracy"), *(column.get(entry) for column in STAGES)]
     values = [c.value for c in contents if isinstance(c, Value) and is_number(c.value)]
-    return [number(100 * value) for value in values if value is not None] if len(values) == len(contents) else []
+    return tuple(number(100 * value) for value in values if value is not None) if len(values) == len(contents) else ()
 
 
 @cache
-def _accuracy_template() -> dict[str, Any]:
+def _accuracy_template() -> Mapping[str, Any]:
     """Accuracies with intervals, an entrant a line: fields name, kind, source, x, low, high."""
     base = alt.Chart(alt.NamedData(name="rows"))
     y = alt.Y("row:Q", axis=None, scale=alt.Scale(reverse=True, nice=False, padding=20))

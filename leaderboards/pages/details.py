@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from leaderboards.board import formats
 from leaderboards.board.cells import Bar, Scale, bar
 from leaderboards.board.generation import MEASURE as GENERATION
-from leaderboards.board.labels import label
-from leaderboards.records.schema import Distribution, Measurement, Record, Value, is_number
+from leaderboards.board.quantities import quantity
+from leaderboards.records.schema import Distribution, Measurement, Quantity, Record, Value, is_number
 
 
 @dataclass(frozen=True)
@@ -53,47 +53,44 @@ class Section:
     provenance: tuple[tuple[str, str], ...]
 
 
-def is_share(name: str) -> bool:
-    """Whether a value is a fraction of the examples, to be written in percent."""
-    return name.endswith("accuracy") or name.startswith("accuracy_after.")
-
-
 def section(measurement: Measurement) -> Section:
     """All that a page says of one measurement."""
-    lines = tuple(line(name, value) for name, value in measurement.values.items())
+    lines = tuple(line(quantity(measurement, name), value) for name, value in measurement.values.items())
     levels = tuple(sorted({level for found in measurement.distributions.values() for level in found.quantiles}))
     return Section(
         measurement=measurement,
         lines=lines,
         drawn=any(line.bar for line in lines),
-        spreads=tuple(spread(name, found, levels) for name, found in measurement.distributions.items()),
+        spreads=tuple(
+            spread(quantity(measurement, name), found, levels) for name, found in measurement.distributions.items()
+        ),
         levels=levels,
         settings=pairs({"seed": measurement.seed, **measurement.settings}),
         provenance=provenance(measurement),
     )
 
 
-def line(name: str, value: Value) -> Line:
-    """One value, in percent and with a bar from 0 to 100 % where it is a share of the examples."""
-    write: Callable[[float, int | None], str] = formats.percent if is_share(name) else formats.decimal
-    unit = f"{formats.THIN}%" if is_share(name) and is_number(value.value) else ""
+def line(said: Quantity, value: Value) -> Line:
+    """One value in its unit: in percent and with a bar from 0 to 100 % where it is a fraction."""
+    write, share = formats.by_unit(said.unit), said.unit == "fraction"
+    unit = f"{formats.THIN}%" if share and is_number(value.value) else ""
     level = f"{100 * value.level:g}{formats.THIN}%" if value.level is not None else ""
     return Line(
-        label=label(name),
+        label=said.title,
         text=f"{write(value.value, value.n)}{unit}" if value.value is not None else formats.NOTHING,
         interval=formats.interval(value, write).partition(" (")[0],
-        bar=bar(value, Scale(0.0, 1.0)) if is_share(name) else None,
+        bar=bar(value, Scale(0.0, 1.0)) if share else None,
         how=", ".join(part for part in (level, value.method) if part),
         n=formats.count(value.n),
         reason=value.reason,
     )
 
 
-def spread(name: str, found: Distribution, levels: Sequence[str]) -> Spread:
+def spread(said: Quantity, found: Distribution, levels: Sequence[str]) -> Spread:
     """One distribution as texts; empty where it does not have a quantile of a level."""
     mean = found.mean.value
     return Spread(
-        label=label(name),
+        label=said.title,
         mean=formats.decimal(mean) if mean is not None else formats.NOTHING,
         interval=formats.interval(found.mean, formats.decimal),
         sd=formats.decimal(found.sd) if found.sd is not None else formats.NOTHING,

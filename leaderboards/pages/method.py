@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from leaderboards.charts.scripts import Script
+
 
 @dataclass(frozen=True)
 class Number:
@@ -202,3 +204,18 @@ TOPICS: tuple[Topic, ...] = (
         ),
     ),
 )
+
+
+@dataclass(frozen=True)
+class MethodView:
+    """All that the page of the method shows."""
+
+    topics: tuple[Topic, ...] = TOPICS
+
+    @property
+    def root(self) -> str:
+        return ""
+
+    @property
+    def scripts(self) -> tuple[Script, ...]:
+        return ()

@@ -10,12 +10,19 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from leaderboards.records.files import write_atomically
+from leaderboards.records.files import file_stem, write_atomically
+from leaderboards.records.schema import Record
 
 MARK = '<meta name="generator" content="robust-energy-harness leaderboards">'
 """Stands at the head of every page: a file without it is not ours and is never removed."""
 
 DATA = (".csv", ".json", ".bib")
+
+
+def record_page(record: Record) -> str:
+    """The page of a record, below the folder of its suite."""
+    folder = "" if record.limit is None else f"partial-{record.limit}/"
+    return f"{folder}{file_stem(record.entrant.name)}.html"
 
 
 @dataclass

@@ -36,6 +36,16 @@ class Value(_Part):
     n: int = Field(ge=0, description="examples that the number rests on")
     reason: str = ""
 
+    def __float__(self) -> float:
+        return math.nan if self.value is None else self.value
+
+    def __str__(self) -> str:
+        """The number with its interval: '0.770 [0.707, 0.823], n = 200'."""
+        if self.value is None:
+            return f"none ({self.reason})"
+        ends = f" [{self.low:.3f}, {self.high:.3f}]" if self.low is not None and self.high is not None else ""
+        return f"{self.value:.3f}{ends}, n = {self.n}"
+
 
 class Histogram(_Part):
     """How many examples fall into each bin [edges[i], edges[i+1]), the last one closed, and beside the bins.
@@ -98,18 +108,31 @@ class Provenance(_Part):
     measured_at: str = Field(description="UTC, ISO 8601, of the last shard")
 
 
+Unit = Literal["fraction", "count", "energy", "sd", "", "seconds"]
+
+
 class Quantity(_Part):
     """How a value is to be read: declared by the measure that makes it, and shown wherever the value is."""
 
-    title: str = Field(description="what a column or a sentence calls it")
-    unit: Literal["fraction", "count", "energy", "sd", "", "seconds"] = Field(
+    title: str = Field(description="what a line or a sentence calls it")
+    short: str = Field(default="", description="over a column, where there is little room; empty: the title")
+    unit: Unit = Field(
         default="", description="a fraction is shown in percent; energies are in the units of the logits; sd: of E(x)"
     )
-    better: Literal["higher", "lower", "neither"] = "neither"
-    kind: Literal["headline", "detail"] = Field(
-        default="detail", description="a headline has a column on the board and in the terminal, a detail in downloads"
+    better: Literal["higher", "lower", "neither"] = Field(
+        default="neither",
+        description="of smoothness, 'lower' says smoother; of a scale that has no good end, 'neither'",
     )
-    description: str = ""
+    kind: Literal["headline", "detail"] = Field(
+        default="detail",
+        description="a headline has a column in the terminal, on the board and in its downloads; a detail stands on the"
+        " entrant's page and in the record. Of measures that the board knows, the board chooses the columns",
+    )
+    description: str = Field(default="", description="one sentence: what the number is, and how to read it")
+
+    @property
+    def heading(self) -> str:
+        return self.short or self.title
 
 
 class Measurement(_Part):
@@ -121,7 +144,9 @@ class Measurement(_Part):
     seed: int
     settings: dict[str, Any]
     values: dict[str, Value]
-    quantities: dict[str, Quantity] = Field(default={}, description="how to read values, by their name")
+    quantities: dict[str, Quantity] = Field(
+        default={}, description="how to read values and distributions, by their name"
+    )
     distributions: dict[str, Distribution] = Field(default={}, description="of per-sample numbers, by their name")
     flags: tuple[Flag, ...] = ()
     arrays: Arrays | None = None

@@ -20,8 +20,8 @@ from harness.check.candidate import PGDOn
 from harness.classifier.precision import Precise
 from harness.data.datasets import digits
 from harness.measures import Energies
-from harness.run.executors.pool import Place
-from harness.run.plan import Judged, shards
+from harness.run.executors.place import Place
+from harness.run.plan import Judged, make_plan, shards
 from harness.run.store import Store
 from harness.suites.suite import SUITES
 from leaderboards.records.files import read_record
@@ -153,7 +153,8 @@ def test_pgd_on_some_examples_finds_what_it_finds_on_whole_shards() -> None:
     whole = [energies(model, images.examples(a, b), suite.threat).arrays["pgd_correct"] for a, b in ranges]
     expected = np.concatenate(whole)
     chosen = np.sort(np.random.default_rng(0).permutation(60)[:23])
-    place = Place(model, Judged(entrant, entrant.weights(), images), suite, "fp32", CPU)
+    one = Judged(entrant, entrant.weights(), images)
+    place = Place(model, one, make_plan(suite, [one], [], precision="fp32", device="cpu"), CPU)
     found = PGDOn(ATTACKS[MAIN], 0, tuple(ranges), chosen)(place)
     assert found.tolist() == expected[chosen].tolist()
     assert not found.all()

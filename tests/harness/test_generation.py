@@ -15,13 +15,13 @@ from PIL import Image
 from safetensors.numpy import load_file
 from torch import nn
 
-from harness.cli.selection import chosen_measures
 from harness.data.datasets import digits
 from harness.errors import BadInput
 from harness.features.digits import as_bytes
 from harness.measures import PRESETS, Generation, StandardAccuracy
 from harness.measures.sources import Sources
 from harness.run.plan import Judged, make_plan
+from harness.run.selection import chosen_measures
 from harness.sampling.objectives import EnergyDistance
 from harness.sampling.samplers import SGLD
 from harness.suites.suite import SUITES
@@ -90,14 +90,14 @@ def test_whatever_decides_the_draws_or_their_scores_changes_the_key() -> None:
 
 
 def test_a_preset_is_chosen_by_its_name_and_by_the_suite() -> None:
-    assert chosen_measures("generation", SUITE) == [PRESETS["short"]]
-    assert chosen_measures("generation", SUITES["cifar10"]) == [PRESETS["10k"]]
-    assert [m.name for m in chosen_measures("generation:paper,standard", SUITE)] == ["standard", "generation"]
-    assert chosen_measures("generation:paper", SUITE) == [PRESETS["paper"]]
-    assert "generation" not in {m.name for m in chosen_measures(None, SUITE)}
+    assert chosen_measures(["generation"], SUITE) == [PRESETS["short"]]
+    assert chosen_measures(["generation"], SUITES["cifar10"]) == [PRESETS["10k"]]
+    assert [m.name for m in chosen_measures(["generation:paper", "standard"], SUITE)] == ["standard", "generation"]
+    assert chosen_measures(["generation:paper"], SUITE) == [PRESETS["paper"]]
+    assert "generation" not in {m.name for m in chosen_measures((), SUITE)}
     for wrong in ("generation:papr", "generation:10k,generation:50k"):
         with pytest.raises(BadInput, match=r"^expected [^\n]*preset of generation, got [^\n]*$"):
-            chosen_measures(wrong, SUITE)
+            chosen_measures(wrong.split(","), SUITE)
 
 
 def test_the_paper_s_preset_is_the_paper_s() -> None:

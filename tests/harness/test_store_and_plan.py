@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from harness.data.datasets import digits
+from harness.data.images import ImageSet
 from harness.measures import MEASURES, Energies, Note, RobustAccuracy, StandardAccuracy
 from harness.measures.sources import Sources
 from harness.provenance import provenance
@@ -25,6 +26,10 @@ SUITE = SUITES["digits"]
 def judged(sha256: str = "a" * 64) -> Judged:
     entrant = own_entrants(SUITE.domain)[0]
     return Judged(entrant, Weights(sha256), digits("test").first(200))
+
+
+def relabelled(images: ImageSet) -> ImageSet:
+    return replace(images, labels=(images.labels + 1) % 10)
 
 
 def plan(**changes: object) -> Plan:
@@ -81,11 +86,10 @@ def test_a_shard_that_cannot_be_written_whole_is_not_there(tmp_path: Path, monke
     "changes",
     [
         {"one": judged("b" * 64)},
-        {"suite": replace(SUITE, version=SUITE.version + 1)},
         {"suite": replace(SUITE, eps="0.1")},
         {"suite": replace(SUITE, norm="L2")},
-        {"suite": replace(SUITE, name="other")},
-        {"one": replace(judged(), images=digits("test"))},
+        {"one": replace(judged(), images=digits("train").first(200))},
+        {"one": replace(judged(), images=relabelled(digits("test").first(200)))},
         {"one": replace(judged(), transform="Resize(8)")},
         {"measures": (StandardAccuracy(seed=1),)},
         {"measures": (Energies(),)},
@@ -109,6 +113,29 @@ def test_the_version_and_the_settings_of_a_measure_change_the_key(monkeypatch: p
 def test_what_decides_no_number_leaves_the_key_alone() -> None:
     changed = plan(suite=replace(SUITE, title="Other words", description="", entrants=("x",), measures=()))
     assert [task.key for task in changed.tasks] == [task.key for task in plan().tasks]
+
+
+def test_the_same_shards_serve_a_suite_before_and_after_a_measure_is_added_to_it(tmp_path: Path) -> None:
+    store, before = Store(tmp_path), replace(SUITE, measures=("autoattack",))
+    first = plan(suite=before, measures=(RobustAccuracy(),))
+    for task in first.tasks:
+        store.write(task.key, shard(len(task)), task.content.plain())
+    after = replace(before, version=before.version + 1, measures=("autoattack", "energies"))
+    second = plan(suite=after, measures=(RobustAccuracy(), Energies()))
+    assert [task.measure.name for task in second.todo(store)] == ["energies", "energies"]
+
+
+def test_a_suite_of_more_images_and_one_of_another_name_have_the_shards_of_the_images_that_they_share() -> None:
+    more = plan(one=replace(judged(), images=digits("test")), suite=replace(SUITE, name="more", examples=400))
+    assert [task.key for task in more.tasks[:2]] == [task.key for task in plan().tasks]
+    assert len(more.tasks) == 4
+
+
+def test_drawn_images_do_not_depend_on_the_test_images() -> None:
+    bound = MEASURES["generation"].bound(Sources(train=lambda: digits("train"), held_out=lambda: digits("test")))
+    other = replace(judged(), images=digits("train").first(200))
+    keys = [[task.key for task in plan(one=one, measures=(bound,)).tasks] for one in (judged(), other)]
+    assert keys[0] == keys[1]
 
 
 def test_a_limit_shares_the_whole_shards_of_the_full_run() -> None:

@@ -82,19 +82,25 @@ def test_other_data_keep_the_zoo_of_the_suite_that_they_replace(tmp_path: Path) 
         (WHOLE.replace('"128/255"', '"8/0"'), "expected eps >= 0"),
         (WHOLE.replace('"128/255"', "nan"), "expected eps >= 0"),
         (WHOLE.replace('"L2"', '"L1"'), "expected a norm of Linf or L2"),
-        (WHOLE.replace("classes = 4", "classes = 1"), "expected classes of at least 2"),
-        (WHOLE.replace("classes = 4", 'classes = "4"'), "expected classes of type int"),
-        (WHOLE.replace("classes = 4", "classes = true"), "expected classes of type int"),
+        (WHOLE.replace("classes = 4", "classes = 1"), "expected classes to be a whole number of at least 2"),
+        (WHOLE.replace("classes = 4", 'classes = "4"'), "expected classes to be a whole number of at least 2"),
+        (WHOLE.replace("classes = 4", "classes = 4.0"), "expected classes to be a whole number .*, got 4.0;"),
+        (WHOLE.replace("version = 3", "version = true"), "expected version to be a whole number .*, got True;"),
+        (WHOLE.replace('"mine"', "3"), "expected name to be a valid string in .*, got 3;"),
+        (WHOLE + "flip = 1", "expected flip to be a valid boolean in .*, got 1;"),
+        (WHOLE.replace('"128/255"', "true"), "expected eps to be a number or text such as '8/255' in .*, got True;"),
+        (WHOLE.replace("classes = 4", "classes = true"), "expected classes to be a whole number of at least 2"),
         (WHOLE.replace("classes = 4", ""), "got no classes"),
-        (WHOLE.replace("[3, 24, 24]", "[3, 24]"), r"expected shape = \[channels, height, width\]"),
+        (WHOLE.replace("[3, 24, 24]", "[3, 24]"), r"expected shape to be \[channels, height, width\]"),
         (WHOLE.replace('"mine"', '"cifar10"'), "expected a name of its own"),
         ('base = "cifar"\nname = "mine"', "did you mean cifar10"),
         ('base = "cifar10"\neps = "4/255"', "expected a name of its own"),
-        (WHOLE + 'measures = ["standard", 3]', "expected a list of names"),
-        (WHOLE + "measures = []", "expected at least one measure"),
+        (WHOLE + 'measures = ["standard", 3]', "expected measures to be a list of at least one name"),
+        (WHOLE + 'entrants = "standard"', "expected entrants to be a list of names in .*, got 'standard';"),
+        (WHOLE + "measures = []", "expected measures to be a list of at least one name"),
         (WHOLE.replace('"128/255"', '"1e400"'), "expected eps >= 0"),
         (WHOLE.replace('"128/255"', '"1e99999999"'), "expected eps >= 0"),
-        (WHOLE.replace("[3, 24, 24]", "[3, 24, true]"), r"expected shape = \[channels, height, width\]"),
+        (WHOLE.replace("[3, 24, 24]", "[3, 24, true]"), r"expected shape to be \[channels, height, width\]"),
         ('base = ["cifar10"]\nname = "mine"', "expected base to be a built-in suite"),
     ],
 )
@@ -102,6 +108,7 @@ def test_a_wrong_suite_file_is_one_clear_line(tmp_path: Path, text: str, message
     with pytest.raises(BadInput, match=message) as caught:
         find_suite(str(write(tmp_path, text)))
     assert "\n" not in str(caught.value)
+    assert str(tmp_path / "suite.toml") in str(caught.value)
 
 
 def test_an_unknown_suite_names_the_nearest() -> None:
@@ -109,6 +116,42 @@ def test_an_unknown_suite_names_the_nearest() -> None:
         find_suite("cifar-10")
 
 
-@pytest.mark.parametrize(("text", "eps"), [("8/255", 8 / 255), ("0.5", 0.5), ("0", 0.0), (" 2 / 255 ", 2 / 255)])
+@pytest.mark.parametrize(
+    ("text", "eps"),
+    [
+        ("8/255", 8 / 255),
+        ("0.5", 0.5),
+        ("0", 0.0),
+        (" 2 / 255 ", 2 / 255),
+        ("1e-3", 1e-3),
+        (".25", 0.25),
+        ("4.", 4.0),
+        ("+1.5/255", 1.5 / 255),
+        ("1e-05", 1e-5),
+    ],
+)
 def test_a_radius_may_be_a_number_or_a_fraction(text: str, eps: float) -> None:
     assert parse_eps(text) == eps
+
+
+@pytest.mark.parametrize("grey", range(256))
+def test_a_radius_in_grey_levels_is_the_float_that_python_divides_to(grey: int) -> None:
+    assert parse_eps(f"{grey}/255") == grey / 255
+    assert parse_eps(repr(grey / 255)) == grey / 255
+
+
+def test_a_radius_is_rounded_once() -> None:
+    # 0.7 and 0.1 are no floats: their quotient is 7, which the division of their nearest floats misses
+    assert parse_eps("0.7/0.1") == 7.0
+    assert 0.7 / 0.1 != 7.0
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "/", "8/", "/255", "1/0", "1/0.0", "nan", "inf", "-1", "1/-1", "-1/-1", "1e999", "1e400", "1e99999999",
+     "1/1e-999", "8/255/1", "8:255", "eight", "1_0", "٨/255", "1" * 5000, "0x1"],
+)  # fmt: skip
+def test_a_radius_that_is_none_is_one_clear_line(text: str) -> None:
+    with pytest.raises(BadInput, match="expected eps >= 0 as a number or a fraction such as 8/255, got") as caught:
+        parse_eps(text)
+    assert "\n" not in str(caught.value)

@@ -113,6 +113,24 @@ def test_folded_networks_are_the_same_function_and_follow_their_weights(architec
             torch.testing.assert_close(made.eval()(x), model.eval()(x), rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize("affine", [True, False])
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_convolution_with_or_without_bias_is_folded_into_norms_with_or_without_weights(
+    bias: bool, affine: bool
+) -> None:
+    torch.manual_seed(0)
+    norm = nn.BatchNorm2d(4, affine=affine)
+    network = nn.Sequential(nn.Conv2d(3, 4, 3, bias=bias), norm, nn.ReLU(), nn.Flatten())  # a module after the pair
+    x = torch.rand(2, 3, 5, 5)
+    with torch.no_grad():
+        network.train()(x)
+    made = folded(network.eval())
+    assert made is not None
+    made.refresh()
+    with torch.no_grad():
+        torch.testing.assert_close(made.eval()(x), network(x), rtol=1e-5, atol=1e-6)
+
+
 def test_a_forward_that_depends_on_values_is_not_folded() -> None:
     class Branching(nn.Module):
         def __init__(self) -> None:

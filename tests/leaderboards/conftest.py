@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from leaderboards.records.arrays import write_arrays
-from leaderboards.records.files import write_record
+from leaderboards.records.files import read_record, write_record
 from leaderboards.records.schema import (
     Distribution,
     EntrantInfo,
@@ -34,6 +34,11 @@ PROVENANCE = Provenance(
     versions={"python": "3.11.9", "torch": "2.15.0", "pyautoattack": "0.2.0"},
     measured_at="2026-11-20T21:34:00+00:00",
 )
+
+
+RESULTS = Path(__file__).resolve().parents[2] / "leaderboards" / "results"
+DECLARED = {name: m.quantities for name, m in read_record(RESULTS / "digits" / "standard.json").measurements.items()}
+"""How the built-in measures declare their values, as a shipped record has it."""
 
 
 def share(fraction: float, n: int) -> Value:
@@ -65,10 +70,12 @@ def make_record(
     flags: tuple[Flag, ...] = (),
     version: int = 1,
     arrays: Path | None = None,
+    declared: bool = True,
 ) -> Record:
     """A record of accuracies; `energies` is the mean of E(x), `smoothness` every figure of it (None where it is infinite).
 
     `arrays` is where its per-sample arrays are written: half of the examples of the highest energy are misclassified.
+    Where it is not `declared` how to read its values, it is as records were before measures did so.
     """
     info = SuiteInfo(
         **{
@@ -94,6 +101,7 @@ def make_record(
             n=n,
             seed=0,
             settings={"batch_size": 256},
+            quantities={name: said for name, said in DECLARED[measure].items() if declared and name in values},
             **dict(values=values, seconds=seconds, provenance=made, **more),
         )
 

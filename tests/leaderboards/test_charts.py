@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 
 from leaderboards.board.board import Published, make_board
-from leaderboards.charts.board_charts import MOST_LINES, board_charts
+from leaderboards.charts.board_charts import board_charts
 from leaderboards.charts.entrant_charts import entrant_charts
 from leaderboards.charts.ridges import ridges
+from leaderboards.charts.stages import MOST_LINES
 from leaderboards.charts.vega import Chart, apart, as_json_block, chart_script, drawn, plain
 from leaderboards.pages.pages import SuitePage, render
 from leaderboards.records.arrays import write_arrays

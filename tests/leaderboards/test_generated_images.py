@@ -17,9 +17,12 @@ from leaderboards.board.generation import generation_columns, score_rows, with_g
 from leaderboards.pages.details import commands
 from leaderboards.pages.gallery import LARGEST, gallery, samples_folder
 from leaderboards.pages.pages import SuitePage, render
+from leaderboards.records.files import read_record, write_record
 from leaderboards.records.schema import Arrays, Measurement, Record, Value
 
 RecordOf = Callable[..., Record]
+RECORD = Path(__file__).resolve().parents[2] / "leaderboards" / "results" / "digits" / "standard.json"
+DECLARED = read_record(RECORD).measurements["generation"].quantities
 DIGITS = {"name": "digits-features", "sha256": "d" * 64}
 INCEPTION = {"name": "inception-v3-compat", "sha256": "e" * 64}
 
@@ -43,6 +46,7 @@ def generated(
         seed=0,
         settings={"preset": "short", "extractor": extractor, "train": {"fingerprint": train, "images": 1397}},
         values=values,
+        quantities={name: said for name, said in DECLARED.items() if name in values},
         arrays=Arrays(sha256="b" * 64, names=("label",)),
         seconds=4.0,
         provenance=next(iter(record.measurements.values())).provenance,
@@ -129,8 +133,6 @@ def test_a_page_shows_the_pictures_of_its_own_measurement_and_no_others(record_o
     (found,) = gallery(tmp_path, record, "generation")
     assert (found.title, found.width, found.height) == ("<b>cat</b>", 4, 4)
     assert gallery(None, record, "generation") == gallery(tmp_path, record_of(), "generation") == ()
-
-    from leaderboards.records.files import write_record
 
     write_record(tmp_path / "results", record)
     suite = SuitePage("digits", "Digits", "", "digits", "Linf", "0.1")

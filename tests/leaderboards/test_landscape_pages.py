@@ -118,7 +118,10 @@ def test_fifths_of_the_energy_have_their_own_accuracies(record_of: RecordOf, tmp
     z, n = 1.959963984540054, 20
     half = z * math.sqrt(0.25 / n + z * z / 4 / n / n) / (1 + z * z / n)
     middle = found.parts[2].robust
-    assert (middle.low, middle.high) == (pytest.approx(0.5 - half), pytest.approx(0.5 + half))
+    assert (middle.low, middle.high) == (pytest.approx(0.5 - half, abs=1e-12), pytest.approx(0.5 + half, abs=1e-12))
+    # for all or none of 20 it ends at exactly 1 or 0: a page writes no "−0.00"
+    assert (found.parts[0].accuracy.low, found.parts[0].accuracy.high) == (pytest.approx(n / (n + z * z), abs=1e-12), 1)
+    assert (found.parts[4].robust.low, found.parts[4].robust.high) == (0, pytest.approx(z * z / (n + z * z), abs=1e-12))
 
 
 def test_without_autoattack_pgd_says_what_is_robust(record_of: RecordOf, tmp_path: Path) -> None:

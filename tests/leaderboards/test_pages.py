@@ -15,12 +15,15 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import jinja2
 import pytest
 
 from leaderboards.board.board import Published
 from leaderboards.charts.scripts import inline
 from leaderboards.pages import bundle
 from leaderboards.pages.details import commands
+from leaderboards.pages.environment import make_environment
+from leaderboards.pages.method import MethodView
 from leaderboards.pages.pages import Rendered, SuitePage, render
 from leaderboards.pages.site import MARK
 from leaderboards.records.files import record_path
@@ -505,6 +508,15 @@ def test_partial_runs_stand_apart(record_of: RecordOf, written: Written, site: P
     assert "--limit 64" in own.one("pre").text
 
 
+def test_charts_of_a_partial_run_are_drawn_where_the_board_is_empty(
+    record_of: RecordOf, written: Written, site: Path
+) -> None:
+    render(written(record_of("A", limit=64, energies=-1.0)), site, [DIGITS])
+    own = read(site / "digits" / "partial-64" / "A.html")
+    assert list(own.all("figure", **{"class": "chart"}))
+    assert len(list(own.all("script", type="module"))) == 1
+
+
 def test_what_is_not_comparable_is_listed_with_its_reason(record_of: RecordOf, written: Written, site: Path) -> None:
     render(written(record_of("A"), record_of("Old", suite={"version": 0})), site, [DIGITS])
     page = read(site / "digits" / "index.html")
@@ -560,3 +572,11 @@ def test_pages_are_no_larger_than_they_must_be(record_of: RecordOf, written: Wri
     assert os.path.getsize(site / "digits" / "index.html") < 1_800_000  # the scripts of tables and charts are 1.5 MB
     assert os.path.getsize(site / "digits" / "A.html") < 50_000
     assert os.path.getsize(site / "method.html") < 60_000
+
+
+def test_a_name_that_a_view_does_not_have_is_an_error_and_no_gap_on_a_page() -> None:
+    environment = make_environment()
+    assert environment.from_string("{{ view.topics[0].key }}").render(view=MethodView()) == "accuracy"
+    for text in ("{{ view.topic }}", "{% if view.topic %}{% endif %}", "{{ topics }}"):
+        with pytest.raises(jinja2.UndefinedError):
+            environment.from_string(text).render(view=MethodView())

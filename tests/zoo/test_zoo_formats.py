@@ -64,3 +64,12 @@ def test_a_zip_archive_that_breaks_off_is_no_checkpoint(tmp_path: Path) -> None:
     torch.save({"weight": torch.ones(1000)}, whole)
     file = written(tmp_path / "a.pt", whole.getvalue()[:2000])
     assert flaw(file) == "a zip archive that breaks off"
+
+
+@pytest.mark.parametrize("size", [9, 40, 200, 4000])
+def test_a_safetensors_file_that_breaks_off_is_no_checkpoint(tmp_path: Path, size: int) -> None:
+    whole = safetensors.torch.save({"weight": torch.ones(1000)})
+    assert flaw(written(tmp_path / "whole.safetensors", whole)) == ""
+    said = flaw(written(tmp_path / "a.safetensors", whole[:size]))
+    assert said.startswith("a safetensors file that breaks off or is damaged (")
+    assert "\n" not in said

@@ -1,45 +1,80 @@
-"""Architectures by name: one family a file. Each builder takes the number of classes and the image shape (C, H, W).
+"""Architectures by name: one family a file, or the user's own code as `module:callable`.
 
-A name stands for one function of the weights for ever: code that computes something else needs a new name, because
-results are kept by the name and the sha256 of the weights.
+Each builder takes the number of classes and the image shape (C, H, W). A name stands for one function of the weights
+for ever: code that computes something else needs a new name, because results are kept by the name and the sha256 of the
+weights. Importing this package does not import torch: command lines show the names.
 """
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from torch import nn
-
-from zoo.architectures.cnn import digits_cnn
-from zoo.architectures.preactresnet import preact_resnet_18
-from zoo.architectures.resnet import resnet_18, resnet_34
-from zoo.architectures.thin_resnet import resnet_8, resnet_20
-from zoo.architectures.wideresnet import wrn_16_4, wrn_28_10, wrn_34_10
 from zoo.entrant import EntrantError, did_you_mean
 
-Builder = Callable[[int, tuple[int, int, int]], nn.Module]
+if TYPE_CHECKING:
+    from torch import nn
+
+    Builder = Callable[[int, tuple[int, int, int]], nn.Module]
+
+
+@dataclass(frozen=True)
+class Family:
+    """A function of a file of this package, which is imported when a network is built."""
+
+    file: str
+    function: str
+
+    def __call__(self, classes: int, shape: tuple[int, int, int]) -> nn.Module:
+        return getattr(importlib.import_module(f"zoo.architectures.{self.file}"), self.function)(classes, shape)
+
 
 ARCHITECTURES: dict[str, Builder] = {
-    "digits-cnn": digits_cnn,
-    "preact-resnet-18": preact_resnet_18,
-    "resnet-8": resnet_8,
-    "resnet-18": resnet_18,
-    "resnet-20": resnet_20,
-    "resnet-34": resnet_34,
-    "wrn-16-4": wrn_16_4,
-    "wrn-28-10": wrn_28_10,
-    "wrn-34-10": wrn_34_10,
+    "digits-cnn": Family("cnn", "digits_cnn"),
+    "preact-resnet-18": Family("preactresnet", "preact_resnet_18"),
+    "resnet-8": Family("thin_resnet", "resnet_8"),
+    "resnet-18": Family("resnet", "resnet_18"),
+    "resnet-20": Family("thin_resnet", "resnet_20"),
+    "resnet-34": Family("resnet", "resnet_34"),
+    "wrn-16-4": Family("wideresnet", "wrn_16_4"),
+    "wrn-28-10": Family("wideresnet", "wrn_28_10"),
+    "wrn-34-10": Family("wideresnet", "wrn_34_10"),
 }
+
+FORMS = f"one of {', '.join(sorted(ARCHITECTURES))}, or module:callable"
+"""What an architecture may be written as, for messages and help."""
+
+
+def is_own(architecture: str) -> bool:
+    """Whether this is written as the user's own code, module:callable; nothing is imported."""
+    return ":" in architecture
+
+
+def require_architecture(architecture: str, expected: str = "an architecture") -> str:
+    """Give the name back. Raises EntrantError, with the nearest ones, for one that is neither known nor module:callable.
+
+    The user's module is not imported: whether it has the callable shows when a network is built.
+    """
+    if is_own(architecture):
+        from zoo.own_code import OwnCode
+
+        return str(OwnCode.parse(architecture, "a network"))
+    if architecture not in ARCHITECTURES:
+        hint = did_you_mean(architecture, ARCHITECTURES)
+        raise EntrantError(f"expected {expected}, got {architecture!r};{hint} choose {FORMS}")
+    return architecture
 
 
 def builder(architecture: str) -> Builder:
-    """What builds an architecture. Raises EntrantError for an unknown name, with the nearest known ones."""
-    if architecture not in ARCHITECTURES:
-        raise EntrantError(
-            f"expected an architecture, got {architecture!r};{did_you_mean(architecture, ARCHITECTURES)}"
-            f" choose one of {', '.join(sorted(ARCHITECTURES))}"
-        )
-    return ARCHITECTURES[architecture]
+    """What builds an architecture. Raises EntrantError for an unknown name, and for code that does not import."""
+    require_architecture(architecture)
+    if not is_own(architecture):
+        return ARCHITECTURES[architecture]
+    from zoo.architectures.own import OwnArchitecture
+
+    return OwnArchitecture.find(architecture)
 
 
 def build(architecture: str, classes: int, shape: tuple[int, int, int]) -> nn.Module:

@@ -1,45 +1,52 @@
-"""From the options of `harness run` to who is judged, on what, by which measures; what cannot be is named."""
+"""Who is judged and by which measures, from their names; what cannot be is named."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import zoo
-from harness.cli import options
-from harness.cli.options import stderr
 from harness.errors import BadInput, one_line
 from harness.measures import MEASURES, PRESETS, Measure
 from harness.suites.suite import Suite
 from leaderboards.records.files import file_stem
 from zoo.checkpoints import own_entrants
 from zoo.entrant import did_you_mean
+from zoo.own_code import OwnCode, raised
 
 
 @dataclass
-class Failures:
-    """What went wrong, by entrant; decides the exit status."""
+class Faults:
+    """What went wrong, by entrant, told in a line each as it is found; decides the exit status."""
 
+    tell: Callable[[str], None]
     bad_input: int = 0
     failed: int = 0
 
     def add(self, who: str, message: str, *, bad_input: bool) -> None:
+        """Count a fault, and tell it."""
         if bad_input:
             self.bad_input += 1
         else:
             self.failed += 1
-        stderr.print(f"harness: error: {who}: {message}", markup=False)
+        self.tell(f"harness: error: {who}: {message}")
 
     @property
     def status(self) -> int:
+        """0 none; 1 something failed; 2 only what the user can mend."""
         return 1 if self.failed else 2 if self.bad_input else 0
 
 
-def chosen_measures(text: str | None, suite: Suite) -> list[Measure]:
-    """--measures, else the suite's, as objects in their fixed order."""
-    wanted = options.names(text, "--measures") or list(suite.measures)
+def own_folders() -> tuple[Path, ...]:
+    """Where entrants that were trained here lie, besides the shipped ones."""
+    return tuple(folder for folder in (Path.cwd() / "zoo",) if folder.is_dir())
+
+
+def chosen_measures(names: Sequence[str], suite: Suite) -> list[Measure]:
+    """Measures by their names (generation also with a preset), else the suite's, as objects in their fixed order."""
+    wanted = list(names) or list(suite.measures)
     presets = [name.removeprefix("generation:") for name in wanted if name.startswith("generation:")]
     for preset in presets:
         if preset not in PRESETS:
@@ -52,28 +59,46 @@ def chosen_measures(text: str | None, suite: Suite) -> list[Measure]:
             f"expected one preset of generation, got {', '.join(presets)}; a record holds one, name it alone"
         )
     wanted = [name.partition(":")[0] if name.startswith("generation:") else name for name in wanted]
-    for name in wanted:
-        if name not in MEASURES:
-            raise BadInput(
-                f"expected a measure, got {name!r};{did_you_mean(name, MEASURES)} choose among {', '.join(MEASURES)}"
-            )
+    own = [name for name in wanted if ":" in name]
+    for name in (name for name in wanted if name not in MEASURES and name not in own):
+        raise BadInput(
+            f"expected a measure, got {name!r};{did_you_mean(name, MEASURES)} choose among {', '.join(MEASURES)},"
+            " or name your own as my_module:Mine"
+        )
     chosen = {**MEASURES, "generation": PRESETS[(presets or ["short" if suite.dataset == "digits" else "10k"])[0]]}
-    return [chosen[name] for name in MEASURES if name in wanted]
+    return [*(chosen[name] for name in MEASURES if name in wanted), *map(own_measure, dict.fromkeys(own))]
+
+
+def own_measure(name: str) -> Measure:
+    """A measure of the user's own, by `module:callable` of the working directory: a class, or a function that returns one.
+
+    Raises EntrantError where the module or the name is not there, BadInput where what it gives is no measure of its own name.
+    """
+    find = OwnCode.parse(name, "a measure").find()
+    try:
+        found = find()
+    except Exception as error:  # it is the user's code
+        raise BadInput(f"expected {name} to give a measure, got {raised(error)}") from error
+    if Measure not in type(found).__mro__:
+        raise BadInput(
+            f"expected {name} to give a harness.measures.Measure, got a {type(found).__name__}; derive its class from it"
+        )
+    if found.name in MEASURES:
+        raise BadInput(f"expected a name of its own for the measure {name}, got {found.name!r}; rename it")
+    return found
 
 
 def chosen_entrants(
-    text: str | None, suite: Suite, *, model_dir: Path, allow_pickle: Sequence[str]
-) -> tuple[list[zoo.Entrant], bool]:
-    """--entrants, else the suite's own and default ones; and whether they were asked for by name."""
-    folders = options.own_folders()
-
+    specs: Sequence[str], suite: Suite, *, model_dir: Path, own_folders: Sequence[Path], allow_pickle: Sequence[str]
+) -> list[zoo.Entrant]:
+    """Entrants by their specs, else the suite's own and default ones. Raises BadInput where two have one name."""
+    folders = tuple(own_folders)
     own = {entrant.card.name: entrant for domain in suite.domains[::-1] for entrant in own_entrants(domain, folders)}
 
     def find(spec: str) -> zoo.Entrant:
         domain = suite.domains[-1] if spec in own and own[spec].domain != suite.domain else suite.domain
         return zoo.find(spec, domain, model_dir=model_dir, own_folders=folders, allow_pickle=allow_pickle)
 
-    specs = options.names(text, "--entrants")
     found = [find(spec) for spec in specs] if specs else [*own.values(), *(find(spec) for spec in suite.entrants)]
     unique = list({entrant.spec: entrant for entrant in found}.values())
     by_name: dict[str, str] = {}
@@ -84,11 +109,11 @@ def chosen_entrants(
                 f"expected entrants with different names, got {other} and {entrant.spec}, both {entrant.card.name!r};"
                 " rename one, or judge them in two runs with two --out"
             )
-    return unique, bool(specs)
+    return unique
 
 
 def available(
-    entrants: Sequence[zoo.Entrant], suite: Suite, *, named: bool, download: bool, failures: Failures
+    entrants: Sequence[zoo.Entrant], suite: Suite, *, named: bool, download: bool, faults: Faults
 ) -> list[tuple[zoo.Entrant, zoo.Weights]]:
     """The entrants whose files are here (fetched with --download), hashed; the others are named with what to do."""
     ready = []
@@ -97,7 +122,7 @@ def available(
         try:
             if entrant.missing():
                 if download:
-                    stderr.print(f"fetching {name}", markup=False)
+                    faults.tell(f"fetching {name}")
                     entrant.fetch()
                 elif entrant.card.source != "robustbench":
                     entrant.weights()  # says what is missing: an own file has no download
@@ -105,11 +130,11 @@ def available(
                     spec = shlex.quote(entrant.spec)
                     command = f"harness run --suite {shlex.quote(suite.name)} --entrants {spec} --download"
                     if named:
-                        failures.add(name, f"expected its files, got none here; do: {command}", bad_input=True)
+                        faults.add(name, f"expected its files, got none here; do: {command}", bad_input=True)
                     else:
-                        stderr.print(f"not here: {name}; to fetch and judge it: {command}", markup=False)
+                        faults.tell(f"not here: {name}; to fetch and judge it: {command}")
                     continue
             ready.append((entrant, entrant.weights()))
         except (BadInput, zoo.EntrantError) as error:
-            failures.add(name, one_line(error), bad_input=True)
+            faults.add(name, one_line(error), bad_input=True)
     return ready

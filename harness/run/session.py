@@ -1,0 +1,128 @@
+"""A run from its request to its records: what the command line, Python and every executor have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import torch
+
+import zoo
+from harness.errors import BadInput, one_line
+from harness.measures import Measure
+from harness.run.estimate import estimate
+from harness.run.executors.executor import Executor, Report
+from harness.run.findings import write_findings
+from harness.run.inputs import refuse_overwriting, sources, with_images
+from harness.run.plan import Plan, Task, make_plan
+from harness.run.selection import Faults, available
+from harness.run.store import Store
+from harness.suites.suite import Suite
+from leaderboards.records.schema import Record
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be measured. `named`: the entrants were asked for by name, so a missing file is a fault.
+
+    `limit` judges the first examples alone, `shard_size` takes the place of the suite's; `device` is the workers'.
+    """
+
+    suite: Suite
+    measures: tuple[Measure, ...]
+    entrants: tuple[zoo.Entrant, ...]
+    named: bool
+    out: Path
+    device: torch.device
+    data_dir: Path
+    precision: str = "fp32"
+    limit: int | None = None
+    shard_size: int | None = None
+    download: bool = False
+    inception_weights: Path | None = None
+
+
+@dataclass(frozen=True)
+class Session:
+    """A run that can begin: its plan, and where its shards and records go."""
+
+    plan: Plan
+    store: Store
+    out: Path
+
+    @cached_property
+    def todo(self) -> tuple[Task, ...]:
+        """The tasks that have no shard yet."""
+        return self.plan.todo(self.store)
+
+    def estimate(self, workers: Sequence[torch.device], faults: Faults) -> float:
+        """Seconds that the tasks take at most; entrants that cannot be tried are named and left out."""
+        total = 0.0
+        for index, judged in enumerate(self.plan.judged):
+            try:
+                total += estimate(self.plan, index, [task for task in self.todo if task.judged == index], workers[0])
+            except (BadInput, zoo.EntrantError) as error:
+                faults.add(judged.name, one_line(error), bad_input=True)
+            except Exception as error:  # noqa: BLE001  whatever an entrant's code raises is that entrant's failure alone
+                faults.add(judged.name, f"{type(error).__name__}: {one_line(error)}", bad_input=False)
+        return total / max(1, min(len(workers), len(self.todo)))
+
+    def __call__(self, executor: Executor, report: Report) -> list[Record]:
+        """Measure what is missing and write the records.
+
+        Whatever ends the run early, what is measured goes into records before the exception leaves.
+        """
+        try:
+            executor(self.plan, self.todo, self.store, report)
+        finally:
+            records = write_findings(self.plan, self.store, self.out)
+        return records
+
+
+def begin(request: Request, faults: Faults) -> Session | None:
+    """Find the files, read the images and make the plan. What cannot be judged is told and left out.
+
+    Returns None where faults leave nothing to judge. Raises BadInput where nothing was asked for that could be judged.
+    """
+    suite = request.suite
+    ready = available(request.entrants, suite, named=request.named, download=request.download, faults=faults)
+    if not ready:
+        if faults.status:
+            return None
+        raise BadInput(
+            f"expected at least one entrant that can be judged on {suite.name}, got none;"
+            f" see harness list entrants --suite {suite.name}"
+        )
+    judged = with_images(ready, suite, data_dir=request.data_dir, download=request.download)
+    if judged[0].images.name != suite.dataset:
+        faults.tell(f"the images are JPEG copies: recorded as {judged[0].images.name}, not {suite.dataset}")
+        suite = suite.on(judged[0].images.name)
+    if request.shard_size:
+        suite = replace(suite, shard_size=request.shard_size)
+    beside = sources(
+        suite,
+        data_dir=request.data_dir,
+        download=request.download,
+        fits=request.out / "shards" / "fits",
+        inception_weights=request.inception_weights,
+    )
+    plan = make_plan(
+        suite,
+        judged,
+        [measure.bound(beside) for measure in request.measures],
+        precision=request.precision,
+        device=request.device.type,
+        limit=request.limit,
+    )
+    free = []
+    for one in plan.judged:
+        try:
+            refuse_overwriting(one, plan, request.out)
+            free.append(one)
+        except BadInput as error:
+            faults.add(one.name, one_line(error), bad_input=True)
+    if not free:
+        return None
+    return Session(plan.of_entrants(free), Store(request.out / "shards"), request.out)

@@ -1,0 +1,127 @@
+"""The page of an entrant: one record, whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from leaderboards.board import formats
+from leaderboards.board.by_energy import ByEnergy, by_energy
+from leaderboards.board.downloads import bibtex
+from leaderboards.board.entry import Entry
+from leaderboards.board.generation import MEASURE
+from leaderboards.charts.entrant_charts import entrant_charts
+from leaderboards.charts.scripts import Script
+from leaderboards.charts.vega import Chart, drawn
+from leaderboards.pages import bundle
+from leaderboards.pages.details import Section, commands, pairs, section
+from leaderboards.pages.gallery import Picture, gallery
+from leaderboards.pages.site import record_page
+from leaderboards.pages.suite import SuitePage, SuiteView
+from leaderboards.records.dynamics import dynamics_of
+from leaderboards.records.files import file_stem
+from leaderboards.records.schema import Record
+
+PICTURED = 16
+"""Entrants of a suite, the first ones, whose charts have pictures beneath: one takes a twentieth of a second to draw."""
+
+
+@dataclass(frozen=True)
+class Beside:
+    """The folders beside the records: per-sample arrays and pictures of samples, each None where none is to be read."""
+
+    arrays: Path | None
+    samples: Path | None
+
+
+@dataclass(frozen=True)
+class EntrantView:
+    """All that the page of one record shows. `places` is how many entrants of its board have a rank, `reason` why it does not
+    compare (empty where it does), `unsound` what is wrong with its arrays, by measure."""
+
+    suite: SuitePage
+    entry: Entry
+    record: Record
+    reason: str
+    places: int
+    compared: bool
+    unsound: Mapping[str, str]
+    sections: tuple[Section, ...]
+    charts: tuple[Chart, ...]
+    by_energy: ByEnergy | None
+    pictures: tuple[Picture, ...]
+
+    @property
+    def path(self) -> str:
+        """Of the page, inside the site."""
+        return f"{self.folder}/{record_page(self.record)}"
+
+    @property
+    def file(self) -> str:
+        """Of the record, inside the results and inside the site."""
+        return f"{self.path.removesuffix('.html')}.json"
+
+    @property
+    def root(self) -> str:
+        return "../" * self.path.count("/")
+
+    @property
+    def scripts(self) -> tuple[Script, ...]:
+        return (bundle.charts(),) if self.charts else ()
+
+    @property
+    def folder(self) -> str:
+        """Of the pages of its suite, inside the site."""
+        return file_stem(self.suite.name)
+
+    @property
+    def eps(self) -> str:
+        return formats.eps(self.record.suite.eps)
+
+    @property
+    def commands(self) -> tuple[str, ...]:
+        return commands(self.record)
+
+    @property
+    def training(self) -> tuple[tuple[str, str], ...]:
+        """What its card says of its training, as pairs of words."""
+        return pairs(self.record.entrant.training)
+
+    @property
+    def cited(self) -> str:
+        """Its paper as BibTeX; empty where that is not known."""
+        return bibtex(self.entry)
+
+    @property
+    def download(self) -> str:
+        """The record's file beside the page."""
+        return f"{file_stem(self.record.entrant.name)}.json"
+
+
+def entrant_views(view: SuiteView, unsound: Mapping[str, Mapping[str, str]], beside: Beside) -> Iterator[EntrantView]:
+    """The views of all records of a suite. `unsound` says by the record's file and by measure what is wrong with arrays."""
+    reasons = {id(other.entry): other.reason for other in view.board.incomparable}
+    listed = {id(entry) for entry in view.board.entries} if view.compared else set()
+    places = sum(1 for entry in view.board.entries if entry.rank is not None)
+    measured = [(entry, entry.record) for entry in view.entries if entry.record is not None]
+    for place, (entry, record) in enumerate(measured):
+        file = f"{view.folder}/{record_page(record).removesuffix('.html')}.json"
+        yield EntrantView(
+            suite=view.suite,
+            entry=entry,
+            record=record,
+            reason=reasons.get(id(entry), ""),
+            places=places,
+            compared=id(entry) in listed,
+            unsound=unsound.get(file, {}),
+            sections=tuple(section(measurement) for measurement in record.measurements.values()),
+            charts=_charts(record, beside.arrays, draw=place < PICTURED),
+            by_energy=by_energy(record, beside.arrays) if beside.arrays is not None else None,
+            pictures=gallery(beside.samples, record, MEASURE),
+        )
+
+
+def _charts(record: Record, arrays: Path | None, draw: bool) -> tuple[Chart, ...]:
+    charts = entrant_charts(record, dynamics_of(record.entrant, arrays) if arrays is not None else None)
+    return tuple(drawn(chart) for chart in charts) if draw else charts
