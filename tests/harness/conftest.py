@@ -44,13 +44,23 @@ def harness(tmp_path: Path) -> Harness:
     return run
 
 
+@pytest.fixture(autouse=True)
+def tracing_goes_on() -> Iterator[None]:
+    """pyautoattack's check of dynamic classifiers switches tracing off: coverage goes on with the next test."""
+    trace = sys.gettrace()
+    yield
+    if sys.gettrace() is not trace:
+        sys.settrace(trace)
+
+
 @contextmanager
 def all_put_back(place: Path) -> Iterator[None]:
     """Leave this process as it was: its threads, its random numbers, who answers signals, and which modules it knows.
 
     Modules from below `place` and models that were built are forgotten, as they would be at the end of a process.
     """
-    threads, seeds = torch.get_num_threads(), (torch.random.get_rng_state(), np.random.get_state(), random.getstate())
+    threads = torch.get_num_threads()
+    seeds = torch.random.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002  other code's draws
     cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
     kernels = cudnn.allow_tf32, cudnn.benchmark, cudnn.deterministic, matmul.allow_tf32
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -60,7 +70,7 @@ def all_put_back(place: Path) -> Iterator[None]:
     finally:
         torch.set_num_threads(threads)
         torch.random.set_rng_state(seeds[0])
-        np.random.set_state(seeds[1])  # noqa: NPY002  the state that other code may have drawn from
+        np.random.set_state(seeds[1])  # noqa: NPY002
         random.setstate(seeds[2])
         cudnn.allow_tf32, cudnn.benchmark, cudnn.deterministic, matmul.allow_tf32 = kernels
         for number, handler in handlers.items():
@@ -69,7 +79,9 @@ def all_put_back(place: Path) -> Iterator[None]:
         for name, module in list(sys.modules.items()):
             if str(getattr(module, "__file__", None) or "").startswith(f"{place}{os.sep}"):
                 del sys.modules[name]
-        callables._constructed.cache_clear()
+        for built in vars(callables).values():
+            if hasattr(built, "cache_clear"):
+                built.cache_clear()
 
 
 @pytest.fixture
@@ -84,11 +96,12 @@ def harness_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.
 
     def run(*arguments: str, cwd: Path | None = None, **extra: str) -> subprocess.CompletedProcess[str]:
         capfd.readouterr()
-        with monkeypatch.context() as patch, all_put_back(tmp_path), pytest.raises(SystemExit) as ended:
+        with pytest.MonkeyPatch.context() as patch, all_put_back(tmp_path):
             patch.chdir(cwd or Path.cwd())
             for name, value in {"COLUMNS": "200", **extra}.items():
                 patch.setenv(name, value)
-            main(list(arguments))
+            with pytest.raises(SystemExit) as ended:
+                main(list(arguments))
         out, err = capfd.readouterr()
         return subprocess.CompletedProcess(arguments, int(ended.value.code or 0), out, err)
 

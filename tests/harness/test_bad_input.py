@@ -46,7 +46,6 @@ def refused(result, *parts: str) -> None:
         ({"measures": "autoatack"}, ["did you mean autoattack"]),
         ({"limit": "0"}, ["--limit of at least 1", "got 0"]),
         ({"limit": "-3"}, ["--limit of at least 1"]),
-        ({"workers": "0"}, ["--workers of at least 1"]),
         ({"shard_size": "0"}, ["--shard-size of at least 1"]),
         ({"device": "tpu"}, ["--device auto, cpu, cuda"]),
         ({"device": "cuda:7"}, ["usable here"]),
@@ -75,8 +74,9 @@ def test_an_out_that_cannot_be_written_is_one_line(harness_here, tmp_path: Path,
     refused(harness_here(*replaced(out=out if out.startswith("/") else str(tmp_path / out))), "--out", "name another")
 
 
-def test_an_option_that_does_not_exist_is_one_line(harness_here) -> None:
-    result = harness_here(*RUN, "--speed", "fast")
+@pytest.mark.parametrize("wrong", [("--speed", "fast"), ("--workers", "-1"), ("--workers", "many")])
+def test_an_option_that_is_none_is_one_line(harness_here, wrong: tuple[str, str]) -> None:
+    result = harness_here(*RUN, *wrong)
     assert result.returncode == 2
     assert len(result.stderr.strip().splitlines()) == 1, result.stderr
 
