@@ -1,17 +1,23 @@
-"""What the tests of the harness share: a command-line run in a process of its own, and small entrants."""
+"""What the tests of the harness share: the command line, in this process or in one of its own."""
 
 from __future__ import annotations
 
 import os
+import random
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 from harness.cli import main
+from zoo import callables
 
 Harness = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -21,7 +27,7 @@ def command(*arguments: str) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    return {**os.environ, "COLUMNS": "200", "OMP_NUM_THREADS": "1"}
+    return {**os.environ, "COLUMNS": "200"}
 
 
 @pytest.fixture
@@ -38,17 +44,64 @@ def harness(tmp_path: Path) -> Harness:
     return run
 
 
+@pytest.fixture(autouse=True)
+def tracing_goes_on() -> Iterator[None]:
+    """pyautoattack's check of dynamic classifiers switches tracing off: coverage goes on with the next test."""
+    trace = sys.gettrace()
+    yield
+    if sys.gettrace() is not trace:
+        sys.settrace(trace)
+
+
+@contextmanager
+def all_put_back(place: Path) -> Iterator[None]:
+    """Leave this process as it was: its threads, its random numbers, who answers signals, and which modules it knows.
+
+    Modules from below `place` and models that were built are forgotten, as they would be at the end of a process.
+    """
+    threads = torch.get_num_threads()
+    seeds = torch.random.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002  other code's draws
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    kernels = cudnn.allow_tf32, cudnn.benchmark, cudnn.deterministic, matmul.allow_tf32
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    path = list(sys.path)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.random.set_rng_state(seeds[0])
+        np.random.set_state(seeds[1])  # noqa: NPY002
+        random.setstate(seeds[2])
+        cudnn.allow_tf32, cudnn.benchmark, cudnn.deterministic, matmul.allow_tf32 = kernels
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        sys.path[:] = path
+        for name, module in list(sys.modules.items()):
+            if str(getattr(module, "__file__", None) or "").startswith(f"{place}{os.sep}"):
+                del sys.modules[name]
+        for built in vars(callables).values():
+            if hasattr(built, "cache_clear"):
+                built.cache_clear()
+
+
 @pytest.fixture
 def harness_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Harness:
-    """`harness ...` in this process: for what ends before a worker is needed, without the seconds a process takes."""
+    """`harness ...` in this process, without the seconds that a process takes to start.
+
+    A run with `--workers 0` measures in this process too; any other starts the workers that it starts for a user.
+    """
     place = tmp_path / "cwd-here"
     place.mkdir()
     monkeypatch.chdir(place)
 
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    def run(*arguments: str, cwd: Path | None = None, **extra: str) -> subprocess.CompletedProcess[str]:
         capfd.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main(list(arguments))
+        with pytest.MonkeyPatch.context() as patch, all_put_back(tmp_path):
+            patch.chdir(cwd or Path.cwd())
+            for name, value in {"COLUMNS": "200", **extra}.items():
+                patch.setenv(name, value)
+            with pytest.raises(SystemExit) as ended:
+                main(list(arguments))
         out, err = capfd.readouterr()
         return subprocess.CompletedProcess(arguments, int(ended.value.code or 0), out, err)
 

@@ -46,7 +46,6 @@ def refused(result, *parts: str) -> None:
         ({"measures": "autoatack"}, ["did you mean autoattack"]),
         ({"limit": "0"}, ["--limit of at least 1", "got 0"]),
         ({"limit": "-3"}, ["--limit of at least 1"]),
-        ({"workers": "0"}, ["--workers of at least 1"]),
         ({"shard_size": "0"}, ["--shard-size of at least 1"]),
         ({"device": "tpu"}, ["--device auto, cpu, cuda"]),
         ({"device": "cuda:7"}, ["usable here"]),
@@ -75,8 +74,9 @@ def test_an_out_that_cannot_be_written_is_one_line(harness_here, tmp_path: Path,
     refused(harness_here(*replaced(out=out if out.startswith("/") else str(tmp_path / out))), "--out", "name another")
 
 
-def test_an_option_that_does_not_exist_is_one_line(harness_here) -> None:
-    result = harness_here(*RUN, "--speed", "fast")
+@pytest.mark.parametrize("wrong", [("--speed", "fast"), ("--workers", "-1"), ("--workers", "many")])
+def test_an_option_that_is_none_is_one_line(harness_here, wrong: tuple[str, str]) -> None:
+    result = harness_here(*RUN, *wrong)
     assert result.returncode == 2
     assert len(result.stderr.strip().splitlines()) == 1, result.stderr
 
@@ -169,9 +169,9 @@ BAD = {
 }
 
 
-def test_bad_entrants_are_one_line_each_and_do_not_stop_the_others(harness, files: Path, tmp_path: Path) -> None:
+def test_bad_entrants_are_one_line_each_and_do_not_stop_the_others(harness_here, files: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    result = harness(*replaced(entrants=",".join([*BAD, "standard"]), out=str(out)), cwd=files)
+    result = harness_here(*replaced(entrants=",".join([*BAD, "standard"]), out=str(out)), cwd=files)
     assert result.returncode == 2, result.stderr
     assert "Traceback" not in result.stderr
     lines = [line for line in result.stderr.splitlines() if "error:" in line]
@@ -184,29 +184,32 @@ def test_bad_entrants_are_one_line_each_and_do_not_stop_the_others(harness, file
 
 
 def test_an_entrant_that_writes_into_its_images_spoils_nobody_elses_numbers(
-    harness, files: Path, tmp_path: Path
+    harness_here, files: Path, tmp_path: Path
 ) -> None:
     alone, beside = tmp_path / "alone", tmp_path / "beside"
-    harness(*replaced(measures="standard,energies", out=str(alone)))
+    here = {"measures": "standard,energies", "limit": "8", "workers": "0"}
+    harness_here(*replaced(**here, out=str(alone)))
     entrants = "python:mine:late_in_place,python:mine:in_place,standard"
-    harness(*replaced(measures="standard,energies", out=str(beside), entrants=entrants, workers="1"), cwd=files)
+    harness_here(*replaced(**here, out=str(beside), entrants=entrants), cwd=files)
     found = [read_record(next((out / "results").rglob("standard.json"))).findings() for out in (alone, beside)]
     assert found[0] == found[1]
 
 
 def test_a_randomised_entrant_gives_the_same_numbers_on_any_number_of_workers(
-    harness, files: Path, tmp_path: Path
+    harness_here, files: Path, tmp_path: Path
 ) -> None:
-    job = replaced(entrants="python:mine:noisy", measures="standard,energies", shard_size="5")
-    for workers in ("1", "2"):
-        assert harness(*job, "--workers", workers, "--out", str(tmp_path / workers), cwd=files).returncode == 0
-    found = [read_record(next((tmp_path / w / "results").rglob("*.json"))).findings() for w in ("1", "2")]
+    job = replaced(entrants="python:mine:noisy", measures="standard,energies", limit="10", shard_size="5")
+    for workers in ("0", "2"):
+        assert harness_here(*job, "--workers", workers, "--out", str(tmp_path / workers), cwd=files).returncode == 0
+    found = [read_record(next((tmp_path / w / "results").rglob("*.json"))).findings() for w in ("0", "2")]
     assert found[0] == found[1]
 
 
-def test_an_entrant_that_crashes_is_a_failed_task_and_named(harness, files: Path, tmp_path: Path) -> None:
+def test_an_entrant_that_crashes_is_a_failed_task_and_named(harness_here, files: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    result = harness(*replaced(entrants="python:mine:exploding,python:mine:dying,standard", out=str(out)), cwd=files)
+    result = harness_here(
+        *replaced(entrants="python:mine:exploding,python:mine:dying,standard", out=str(out)), cwd=files
+    )
     assert result.returncode == 1
     lines = [line for line in result.stderr.splitlines() if "error:" in line]
     assert len(lines) == 2
@@ -244,12 +247,13 @@ def test_part_of_a_data_set_does_not_pass_for_all_of_it(harness_here, tmp_path: 
     refused(harness_here(*job, "--out", str(tmp_path / "out")), "10000 examples", "got 10")
 
 
-def test_a_record_does_not_mix_precisions_or_shard_sizes(harness, tmp_path: Path) -> None:
-    out = str(tmp_path / "out")
-    assert harness(*replaced(out=out)).returncode == 0
+def test_a_record_does_not_mix_precisions_or_shard_sizes(harness_here, tmp_path: Path) -> None:
+    here = {"out": str(tmp_path / "out"), "workers": "0"}
+    assert harness_here(*replaced(**here)).returncode == 0
     for changed in ({"precision": "bf16"}, {"shard_size": "10"}):
-        refused(harness(*replaced(out=out, measures="energies", **changed)), "settings", "fp32 on cpu in shards of 100")
-    assert harness(*replaced(out=out, shard_size="10")).returncode == 0, "all that it has may be measured again"
+        other = harness_here(*replaced(measures="energies", **here, **changed))
+        refused(other, "settings", "fp32 on cpu in shards of 100")
+    assert harness_here(*replaced(shard_size="10", **here)).returncode == 0, "all that it has may be measured again"
 
 
 def test_every_suite_has_a_name_for_each_measure_that_exists() -> None:

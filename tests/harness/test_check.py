@@ -30,6 +30,7 @@ from zoo.checkpoints import own_entrants
 ROOT = Path(__file__).resolve().parents[2]
 LEADERBOARDS = ROOT / "leaderboards"
 CPU = torch.device("cpu")
+ONE = ("--workers", "1")
 
 
 @pytest.fixture
@@ -45,9 +46,9 @@ def baseline(tmp_path: Path) -> Callable[[str], str]:
     return write
 
 
-def test_the_committed_baseline_is_what_the_command_writes(harness, tmp_path: Path) -> None:
+def test_the_committed_baseline_is_what_the_command_writes(harness_here, tmp_path: Path) -> None:
     given = ("--suite", "digits", "--entrant", "weat-adv", "--out", str(LEADERBOARDS))
-    done = harness("baseline", *given, "--to", str(tmp_path))
+    done = harness_here("baseline", *given, "--to", str(tmp_path))
     path = tmp_path / "digits" / "weat-adv.safetensors"
     assert (done.returncode, done.stdout) == (0, f"{path}\n"), done.stderr
     committed = ROOT / "baselines" / "digits" / "weat-adv.safetensors"
@@ -55,11 +56,11 @@ def test_the_committed_baseline_is_what_the_command_writes(harness, tmp_path: Pa
 
 
 def test_the_standard_entrant_fails_against_a_robust_baseline_before_autoattack(
-    harness, tmp_path: Path, baseline: Callable[[str], str]
+    harness_here, tmp_path: Path, baseline: Callable[[str], str]
 ) -> None:
     out = tmp_path / "out"
     check = ("check", "--suite", "digits", "--entrant", "standard", "--baseline", baseline("weat-adv"))
-    found = harness(*check, "--out", str(out), "--json", "--lost", str(out / "lost.tsv"))
+    found = harness_here(*check, *ONE, "--out", str(out), "--json", "--lost", str(out / "lost.tsv"))
     assert found.returncode == 1, found.stderr
     verdict = json.loads(found.stdout)
     (gate,) = verdict["gates"]
@@ -72,17 +73,17 @@ def test_the_standard_entrant_fails_against_a_robust_baseline_before_autoattack(
 
 @pytest.mark.slow
 def test_a_shipped_entrant_passes_against_its_own_baseline(
-    harness, tmp_path: Path, baseline: Callable[[str], str]
+    harness_here, tmp_path: Path, baseline: Callable[[str], str]
 ) -> None:
     check = ("check", "--suite", "digits", "--entrant", "weat-adv", "--baseline", baseline("weat-adv"))
-    found = harness(*check, "--margin", "0.03", "--out", str(tmp_path / "out"), "--json")
+    found = harness_here(*check, "--margin", "0.03", "--out", str(tmp_path / "out"), "--json")
     assert found.returncode == 0, found.stderr
     (gate,) = json.loads(found.stdout)["gates"]
     assert gate["lost"] <= 2, "another processor may break another example"
 
 
 @pytest.mark.slow
-def test_slightly_perturbed_weights_do_not_fail(harness, tmp_path: Path, baseline: Callable[[str], str]) -> None:
+def test_slightly_perturbed_weights_do_not_fail(harness_here, tmp_path: Path, baseline: Callable[[str], str]) -> None:
     from safetensors.torch import load_file, save_file
 
     weights = load_file(ROOT / "zoo" / "digits" / "weat-adv.safetensors")
@@ -91,25 +92,27 @@ def test_slightly_perturbed_weights_do_not_fail(harness, tmp_path: Path, baselin
     path = tmp_path / "shaken.safetensors"
     save_file(shaken, path)
     check = ("check", "--suite", "digits", "--entrant", f"checkpoint:{path}@digits-cnn", "--margin", "0.03")
-    found = harness(*check, "--baseline", baseline("weat-adv"), "--out", str(tmp_path / "out"))
+    found = harness_here(*check, "--baseline", baseline("weat-adv"), "--out", str(tmp_path / "out"))
     assert found.returncode in (0, 3), found.stdout
 
 
 def test_an_interrupted_check_resumes_and_measures_what_a_run_measures(
-    harness, start: Callable, tmp_path: Path
+    harness_here, start: Callable, tmp_path: Path
 ) -> None:
     run, out = tmp_path / "run", tmp_path / "check"
     size = ("--limit", "20")
-    done = harness(
+    done = harness_here(
         "run", "--suite", "digits", "--entrants", "sat", *size, "--shard-size", "20", "--out", str(run),
-        "--measures", "standard,autoattack,energies",
+        "--measures", "standard,autoattack,energies", "--workers", "0",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     file = tmp_path / "sat.safetensors"
-    done = harness("baseline", "--suite", "digits", "--entrant", "sat", *size, "--out", str(run), "--to", str(file))
+    done = harness_here(
+        "baseline", "--suite", "digits", "--entrant", "sat", *size, "--out", str(run), "--to", str(file)
+    )
     assert done.returncode == 0, done.stderr
 
-    check = ("check", "--suite", "digits", "--entrant", "sat", "--baseline", str(file), "--margin", "0.3")
+    check = ("check", "--suite", "digits", "--entrant", "sat", "--baseline", str(file), "--margin", "0.3", *ONE)
     process = start(*check, "--out", str(out))
     while len(list(out.rglob("*.safetensors"))) < 2:  # natural images, and AutoAttack after a stage
         assert process.poll() is None, "the check ended before it could be killed"
@@ -119,7 +122,7 @@ def test_an_interrupted_check_resumes_and_measures_what_a_run_measures(
     time.sleep(1.5)  # its workers notice within a second
     assert len(list(out.rglob("*.safetensors"))) == 2
 
-    found = harness(*check, "--out", str(out), "--json")
+    found = harness_here(*check, "--out", str(out), "--json")
     assert found.returncode == 0, found.stderr
     verdict = json.loads(found.stdout)
     assert verdict["gates"][0]["lost"] == verdict["gates"][0]["gained"] == 0
@@ -134,9 +137,9 @@ def test_an_interrupted_check_resumes_and_measures_what_a_run_measures(
         for name, array in shard.arrays.items():
             assert np.array_equal(array, theirs.arrays[name]), name
 
-    again = harness(*check, "--out", str(run), "--json")  # the run's own shards: nothing is left to measure
+    again = harness_here(*check, "--out", str(run), "--json")  # the run's own shards: nothing is left to measure
     assert json.loads(again.stdout)["gates"][0]["stage"] == "autoattack"
-    missing = harness("run", "--suite", "digits", "--entrants", "sat", *size, "--shard-size", "20", "--out", str(out),
+    missing = harness_here("run", "--suite", "digits", "--entrants", "sat", *size, "--shard-size", "20", "--out", str(out),
                       "--measures", "standard,autoattack", "--dry-run")  # fmt: skip
     assert "0 of 2 shards" in missing.stdout
 
@@ -157,7 +160,9 @@ def test_pgd_on_some_examples_finds_what_it_finds_on_whole_shards() -> None:
     assert not found.all()
 
 
-def test_many_gates_are_judged_together_and_values_too(harness, tmp_path: Path, baseline: Callable[[str], str]) -> None:
+def test_many_gates_are_judged_together_and_values_too(
+    harness_here, tmp_path: Path, baseline: Callable[[str], str]
+) -> None:
     gates = tmp_path / "gates.toml"
     gates.write_text(
         "[standard]\nmargin = 0.1\n[pgd]\nmargin = 0.5\n"
@@ -165,13 +170,24 @@ def test_many_gates_are_judged_together_and_values_too(harness, tmp_path: Path, 
         "[spread]\nvalue = 'energies.marginal_energy.sd'\nworse = 'higher'\nmargin = 0.5\n"
     )
     own = baseline("weat-adv")
-    common = ("--suite", "digits", "--baseline", own, "--gates", str(gates), "--out", str(tmp_path / "out"), "--json")
-    same = harness("check", "--entrant", "weat-adv", *common)
+    common = (
+        "--suite",
+        "digits",
+        "--baseline",
+        own,
+        "--gates",
+        str(gates),
+        "--out",
+        str(tmp_path / "out"),
+        "--json",
+        *ONE,
+    )
+    same = harness_here("check", "--entrant", "weat-adv", *common)
     assert same.returncode == 0, same.stdout + same.stderr
     found = {gate["name"]: gate for gate in json.loads(same.stdout)["gates"]}
     assert found["energy"]["worsening"] == pytest.approx(0, abs=1e-3)
     assert found["spread"]["p"] is None, "a standard deviation has no interval: numbers are compared"
-    other = harness("check", "--entrant", "standard", *common, "--full")
+    other = harness_here("check", "--entrant", "standard", *common, "--full")
     assert other.returncode == 1, other.stdout + other.stderr
     outcomes = {gate["name"]: gate["outcome"] for gate in json.loads(other.stdout)["gates"]}
     assert outcomes["energy"] == "fail"

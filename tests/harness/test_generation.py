@@ -212,11 +212,11 @@ def test_an_objective_against_real_images_is_given_them(bound: Generation) -> No
 
 
 def test_a_run_writes_record_samples_and_gallery_as_one_process_would_measure_them(
-    harness: Harness, harness_here: Harness, tmp_path: Path
+    harness_here: Harness, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
     given = ("run", "--suite", "digits", "--entrants", "standard", "--measures", "generation", "--limit", "40")
-    done = harness(*given, "--shard-size", "20", "--workers", "2", "--out", str(out))
+    done = harness_here(*given, "--shard-size", "20", "--workers", "2", "--out", str(out))
     assert done.returncode == 0, done.stderr
     record = read_record(out / "results" / "digits" / "partial-40" / "standard.json")
     found = record.measurements["generation"]
@@ -273,8 +273,11 @@ def colour_suite(folder: Path, train_labels: np.ndarray) -> list[str]:
     ]
 
 
-def test_a_record_says_that_no_extractor_was_there_and_the_rest_of_it_stands(harness: Harness, tmp_path: Path) -> None:
-    done = harness(*colour_suite(tmp_path, np.arange(30) % 3), cwd=tmp_path, TORCH_HOME=str(tmp_path / "torch"))
+def test_a_record_says_that_no_extractor_was_there_and_the_rest_of_it_stands(
+    harness_here: Harness, tmp_path: Path
+) -> None:
+    job = colour_suite(tmp_path, np.arange(30) % 3)
+    done = harness_here(*job, "--workers", "0", cwd=tmp_path, TORCH_HOME=str(tmp_path / "torch"))
     assert done.returncode == 0, done.stderr
     (path,) = (tmp_path / "out" / "results" / "patches").rglob("*.json")
     record = json.loads(path.read_text())

@@ -1,4 +1,4 @@
-"""The main job in real processes: killed and resumed, one worker and two, limits, partial records, no work twice."""
+"""The main job: killed and resumed, in this process and on two workers, limits, partial records, no work twice."""
 
 from __future__ import annotations
 
@@ -38,16 +38,18 @@ def shard_files(out: Path) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in (out / "shards").rglob("*.safetensors")}
 
 
-JOB = ("run", "--suite", "digits", "--entrants", "standard,sat", "--limit", "20", "--shard-size", "10")
+JOB = ("run", "--suite", "digits", "--entrants", "standard,sat", "--limit", "8", "--shard-size", "4")
+HERE = ("--workers", "0")
 
 
 def test_a_killed_run_resumes_and_equals_an_uninterrupted_one_on_another_number_of_workers(
     harness,
+    harness_here,
     start,
     tmp_path: Path,
 ) -> None:
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    done = harness(*JOB, "--out", str(whole), "--workers", "1")
+    done = harness_here(*JOB, "--out", str(whole), *HERE)
     assert done.returncode == 0, done.stderr
 
     process = start(*JOB, "--out", str(broken), "--workers", "2")
@@ -86,7 +88,7 @@ def test_ctrl_c_is_one_line_and_keeps_what_is_measured(start, tmp_path: Path) ->
     assert records(out), "measures that were whole are in records"
 
 
-def test_the_same_command_again_does_nothing(harness, tmp_path: Path) -> None:
+def test_the_same_command_again_does_nothing(harness_here, tmp_path: Path) -> None:
     job = (
         "run",
         "--suite",
@@ -97,11 +99,12 @@ def test_the_same_command_again_does_nothing(harness, tmp_path: Path) -> None:
         "standard,energies",
         "--out",
         str(tmp_path / "out"),
+        *HERE,
     )
-    first = harness(*job)
+    first = harness_here(*job)
     assert first.returncode == 0, first.stderr
     everything = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*") if path.is_file()}
-    second = harness(*job)
+    second = harness_here(*job)
     assert second.returncode == 0
     assert "0 of 4 shards" in second.stderr
     assert second.stdout == first.stdout
@@ -109,45 +112,45 @@ def test_the_same_command_again_does_nothing(harness, tmp_path: Path) -> None:
     assert Path(second.stdout.splitlines()[-1]).is_file()
 
 
-def test_a_damaged_shard_is_measured_again_and_only_that_one(harness, tmp_path: Path) -> None:
+def test_a_damaged_shard_is_measured_again_and_only_that_one(harness_here, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    job = ("run", "--suite", "digits", "--entrants", "standard", "--measures", "standard", "--out", str(out))
-    harness(*job)
+    job = ("run", "--suite", "digits", "--entrants", "standard", "--measures", "standard", "--out", str(out), *HERE)
+    harness_here(*job)
     before = findings(out)
     victim = sorted(shard_files(out))[0]
     content = bytearray(victim.read_bytes())
     content[-1] ^= 1
     victim.write_bytes(content)
-    result = harness(*job)
+    result = harness_here(*job)
     assert "1 of 2 shards" in result.stderr
     assert findings(out) == before
 
 
-def test_a_limited_run_is_partial_and_kept_apart(harness, tmp_path: Path) -> None:
+def test_a_limited_run_is_partial_and_kept_apart(harness_here, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    job = ("run", "--suite", "digits", "--entrants", "standard", "--measures", "standard", "--out", str(out))
-    harness(*job)
-    harness(*job, "--limit", "30")
+    job = ("run", "--suite", "digits", "--entrants", "standard", "--measures", "standard", "--out", str(out), *HERE)
+    harness_here(*job)
+    harness_here(*job, "--limit", "30")
     paths = [str(path.relative_to(out / "results")) for path in record_files(out / "results")]
     assert paths == ["digits/partial-30/standard.json", "digits/standard.json"]
     partial = read_record(out / "results" / paths[0])
     assert (partial.limit, partial.measurements["standard"].n, partial.suite.examples) == (30, 30, 200)
-    whole = harness(*job, "--limit", "200")
+    whole = harness_here(*job, "--limit", "200")
     assert "0 of 2 shards" in whole.stderr, "a limit that covers the suite is the whole suite"
 
 
-def test_another_measure_joins_the_record_that_is_there(harness, tmp_path: Path) -> None:
+def test_another_measure_joins_the_record_that_is_there(harness_here, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    job = ("run", "--suite", "digits", "--entrants", "standard", "--out", str(out), "--measures")
-    harness(*job, "energies")
-    harness(*job, "standard")
+    job = ("run", "--suite", "digits", "--entrants", "standard", "--out", str(out), *HERE, "--measures")
+    harness_here(*job, "energies")
+    harness_here(*job, "standard")
     assert list(records(out)["standard"].measurements) == ["energies", "standard"]
 
 
-def test_a_dry_run_measures_nothing_and_counts_the_passes(harness, tmp_path: Path) -> None:
+def test_a_dry_run_measures_nothing_and_counts_the_passes(harness_here, tmp_path: Path) -> None:
     out = tmp_path / "out"
     job = ("run", "--suite", "digits", "--entrants", "standard", "--measures", "standard,energies", "--out", str(out))
-    result = harness(*job, "--dry-run")
+    result = harness_here(*job, "--dry-run")
     assert result.returncode == 0, result.stderr
     assert not list(out.rglob("*.safetensors"))
     assert "Estimated time" in result.stdout
@@ -185,28 +188,36 @@ def direct_flags(model: torch.nn.Module, ranges: list[tuple[int, int]]) -> list[
     [("20", "20"), pytest.param("200", "100", marks=pytest.mark.slow)],
     ids=["20 examples", "the suite"],
 )
+@pytest.mark.parametrize("name", SHIPPED)
 def test_flags_of_every_shipped_entrant_equal_pyautoattack_called_directly(
-    harness,
+    harness_here,
     tmp_path: Path,
     by_hand: dict[str, torch.nn.Module],
+    name: str,
     limit: str,
     size: str,
 ) -> None:
     out = tmp_path / "out"
-    job = ("run", "--suite", "digits", "--measures", "autoattack", "--limit", limit, "--shard-size", size)
-    result = harness(*job, "--out", str(out))
+    job = ("run", "--suite", "digits", "--entrants", name, "--measures", "autoattack", "--limit", limit)
+    result = harness_here(*job, "--shard-size", size, "--out", str(out), *HERE)
     assert result.returncode == 0, result.stderr
-    found = records(out)
-    assert set(found) == set(by_hand) == set(SHIPPED)
     ranges = [(start, start + int(size)) for start in range(0, int(limit), int(size))]
-    for name, model in by_hand.items():
-        arrays = found[name].measurements["autoattack"].arrays
-        assert arrays is not None
-        stage = read_arrays(out / "arrays", arrays)["stage"]
-        assert (stage == 4).tolist() == direct_flags(model, ranges), name
+    arrays = records(out)[name].measurements["autoattack"].arrays
+    assert arrays is not None
+    stage = read_arrays(out / "arrays", arrays)["stage"]
+    assert (stage == 4).tolist() == direct_flags(by_hand[name], ranges)
 
 
-def test_the_images_that_broke_examples_are_kept_in_the_shards(harness, tmp_path: Path, by_hand) -> None:
+def test_a_run_without_names_judges_every_shipped_entrant(
+    harness_here, tmp_path: Path, by_hand: dict[str, torch.nn.Module]
+) -> None:
+    job = ("run", "--suite", "digits", "--measures", "standard", "--limit", "20", "--out", str(tmp_path), *HERE)
+    result = harness_here(*job)
+    assert result.returncode == 0, result.stderr
+    assert set(records(tmp_path)) == set(by_hand) == set(SHIPPED)
+
+
+def test_the_images_that_broke_examples_are_kept_in_the_shards(harness_here, tmp_path: Path, by_hand) -> None:
     out = tmp_path / "out"
     job = (
         "run",
@@ -220,8 +231,9 @@ def test_the_images_that_broke_examples_are_kept_in_the_shards(harness, tmp_path
         "20",
         "--out",
         str(out),
+        *HERE,
     )
-    assert harness(*job).returncode == 0
+    assert harness_here(*job).returncode == 0
     (path,) = shard_files(out)
     shard = Store(out / "shards").read(path.stem)
     assert shard is not None
@@ -234,9 +246,9 @@ def test_the_images_that_broke_examples_are_kept_in_the_shards(harness, tmp_path
     assert (x_adv - examples.x).abs().max() <= 0.15 + 1e-6
 
 
-def test_suites_and_measures_and_entrants_are_listed_for_people_and_machines(harness) -> None:
+def test_suites_and_measures_and_entrants_are_listed_for_people_and_machines(harness_here) -> None:
     for what in (("suites",), ("measures",), ("entrants", "--suite", "cifar10")):
-        people, machine = harness("list", *what), harness("list", *what, "--json")
+        people, machine = harness_here("list", *what), harness_here("list", *what, "--json")
         assert people.returncode == machine.returncode == 0, people.stderr + machine.stderr
         rows = json.loads(machine.stdout)
         assert rows
