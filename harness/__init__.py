@@ -14,12 +14,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from harness.check.comparison import Comparison as Comparison
+    from harness.check.comparison import compare as compare
     from harness.errors import BadInput as BadInput
     from harness.run.judge import Judgement as Judgement
     from harness.run.judge import NotMeasured as NotMeasured
     from harness.run.judge import judge as judge
     from harness.run.judge import load as load
     from harness.suites.suite import Suite
+    from harness.training.entrant import TrainedEntrant as TrainedEntrant
+    from harness.training.entrant import train as train
 
     def suites() -> dict[str, Suite]: ...
 
@@ -28,21 +32,36 @@ __version__ = "0.1.0"
 
 _PLACES = {
     "BadInput": "harness.errors",
+    "Comparison": "harness.check.comparison",
     "Judgement": "harness.run.judge",
     "NotMeasured": "harness.run.judge",
+    "TrainedEntrant": "harness.training.entrant",
+    "compare": "harness.check.comparison",
     "judge": "harness.run.judge",
     "load": "harness.run.judge",
-    "suites": "harness",
+    "train": "harness.training.entrant",
 }
 
-__all__ = ["BadInput", "Judgement", "NotMeasured", "__version__", "judge", "load", "suites"]
+__all__ = [
+    "BadInput",
+    "Comparison",
+    "Judgement",
+    "NotMeasured",
+    "TrainedEntrant",
+    "__version__",
+    "compare",
+    "judge",
+    "load",
+    "suites",
+    "train",
+]
 
 
 def __getattr__(name: str) -> object:
+    if name == "suites":
+        return import_module("harness.suites")  # a package that can be called
     if name not in _PLACES:
         raise AttributeError(f"module 'harness' has no attribute {name!r}")
-    if name == "suites":
-        return import_module("harness.suites")
     return getattr(import_module(_PLACES[name]), name)
 
 

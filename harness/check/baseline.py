@@ -25,7 +25,7 @@ from harness.check.measured import Measured, RecordOnDisk
 from harness.errors import BadInput, one_line
 from harness.measures import Measure
 from harness.measures.energies import correct_array
-from leaderboards.records.files import file_stem, write_atomically
+from leaderboards.records.files import file_stem, read_record, write_atomically
 from leaderboards.records.renames import name_now, renamed, version_now
 from leaderboards.records.schema import Quantity, Record, SuiteInfo, Value
 
@@ -132,6 +132,16 @@ def baseline_of(measured: Measured) -> Baseline:
         quantities={f"{name}.{key}": q for name, m in record.measurements.items() for key, q in m.quantities.items()},
     )
     return Baseline(description, arrays)
+
+
+def recorded(out: Path, suite: str, entrant: str, limit: int | None) -> RecordOnDisk:
+    """The record of an entrant under an output folder, with its arrays. Raises BadInput where there is none."""
+    path = out / "results" / file_stem(suite) / (f"partial-{limit}" if limit else "") / f"{file_stem(entrant)}.json"
+    if not path.is_file():
+        raise BadInput(
+            f"expected the record of {entrant} in {path}, got none; do: harness run --suite {suite} --entrants {entrant}"
+        )
+    return RecordOnDisk(read_record(path), out / "arrays")
 
 
 def baseline_path(place: Path, suite: str, entrant: str) -> Path:

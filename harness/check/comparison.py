@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from harness.check.baseline import FLAGS, KEPT, Baseline, baseline_of
 from harness.check.conditions import Difference, MeasureInfo, differences, listed
-from harness.check.measured import Measured
+from harness.check.measured import Measured, measured_on_disk
 from harness.check.series import SERIES, arrays_of, series
 from harness.check.statistics import LEVEL, difference_interval, paired_change, two_sided
 from harness.errors import BadInput
@@ -105,13 +106,15 @@ class Comparison:
         return frame.astype({"lost": "Int64", "gained": "Int64"})
 
 
-def compare(a: Measured, b: Measured) -> Comparison:
+def compare(a: Measured | Path | str, b: Measured | Path | str) -> Comparison:
     """Compare two records of one suite, example by example, in what both have measured.
+
+    Each is what `harness.judge` gave, or the path of a record file (with its arrays where `harness run` puts them).
 
     Raises BadInput where they are of other data, another suite version or threat model, other examples, other versions or
     settings of a measure that both have, or have no per-sample flags in common; RecordError for lost arrays.
     """
-    first, second = baseline_of(a), baseline_of(b)
+    first, second = (baseline_of(measured_on_disk(Path(one)) if isinstance(one, Path | str) else one) for one in (a, b))
     _refuse_apart(first, second)
     accuracies = tuple(_accuracy(name, first, second) for name in UNDER if _both_have(name, first, second))
     if not accuracies:

@@ -205,3 +205,13 @@ def _sentence(error: ErrorDetails, path: Path) -> str:
         case _, "measure" | "value":
             return f"expected text for {key} in {where}, got {got!r}; correct it"
     return f"expected {key} of at least 0 in {where}, got {got!r}; correct it"
+
+
+def chosen_gates(file: Path | None, margin: float | None, alpha: float | None) -> Gates:
+    """The gates of a file, else one gate on robust accuracy with a margin; `alpha` goes before the file's."""
+    if file is not None and margin is not None:
+        raise BadInput("expected --gates or --margin, got both; write the margin into the file")
+    if margin is not None and not 0 <= margin < 1:
+        raise BadInput(f"expected --margin from 0 to 1, got {margin:g}; one point of accuracy is 0.01")
+    gates = read_gates(file) if file else robust_gate(margin)
+    return gates if alpha is None else replace(gates, alpha=alpha)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,7 +24,9 @@ from harness.measures import MEASURES, PRESETS, Measure
 from harness.measures.sources import Sources
 from harness.run.executors.executor import workers_on
 from harness.run.findings import suite_info
+from harness.run.inputs import with_images
 from harness.run.plan import Judged, Plan, make_plan
+from harness.run.selection import Faults, available, chosen_entrants
 from harness.run.store import Store
 from harness.suites.suite import Suite
 from leaderboards.records.schema import Quantity, Record, Value
@@ -35,6 +38,28 @@ NEEDED = {
     "robust": ("standard", "autoattack", "energies"),
 }
 """The measures that a gate on an accuracy needs."""
+
+
+def chosen_candidate(
+    specs: Sequence[str],
+    suite: Suite,
+    faults: Faults,
+    *,
+    model_dir: Path,
+    own_folders: Sequence[Path],
+    allow_pickle: Sequence[str],
+    data_dir: Path,
+    download: bool,
+) -> Judged | None:
+    """The one entrant that is named, with the suite's images; None where its files are not here, which `faults` tell.
+
+    Raises BadInput where another number of entrants is named.
+    """
+    entrants = chosen_entrants(specs, suite, model_dir=model_dir, own_folders=own_folders, allow_pickle=allow_pickle)
+    if len(entrants) != 1:
+        raise BadInput(f"expected one entrant, got {len(entrants)} in {','.join(specs)!r}; check them one by one")
+    ready = available(entrants, suite, named=True, download=download, faults=faults)
+    return with_images(ready, suite, data_dir=data_dir, download=download)[0] if ready else None
 
 
 def needed_measures(gates: Gates, baseline: Baseline, given: Mapping[str, Value]) -> list[Measure]:

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import click
 
-from harness.check.baseline import baseline_path, from_record, write_baseline
+from harness.check.baseline import baseline_of, baseline_path, recorded, write_baseline
 from harness.cli import options
-from harness.errors import BadInput
+from harness.run.folders import output_folder
 from harness.suites.files import find_suite
-from leaderboards.records.files import file_stem, read_record
 
 
 @dataclass(frozen=True)
@@ -45,23 +44,11 @@ def command(given: BaselineOptions) -> int:
     suite = find_suite(given.suite_name)
     if given.dataset:
         suite = suite.on(given.dataset)
-    out = options.output_folder(given.out)
-    folder = out / "results" / file_stem(suite.name)
-    if given.limit:
-        folder = folder / f"partial-{given.limit}"
-    path = folder / f"{file_stem(given.entrant)}.json"
-    if not path.is_file():
-        raise BadInput(
-            f"expected the record of {given.entrant} in {path}, got none; do: harness run --suite {given.suite_name}"
-            f" --entrants {given.entrant}"
-        )
-    baseline = from_record(read_record(path), out / "arrays")
+    baseline = baseline_of(recorded(output_folder(given.out), suite.name, given.entrant, given.limit))
     target = baseline_path(given.to, suite.name, given.entrant)
     changed = write_baseline(target, baseline)
     held = ", ".join(baseline.description.measures)
-    options.stderr.print(
-        f"{'wrote' if changed else 'unchanged'}: {given.entrant} on {suite.name}, {baseline.examples} examples, {held}",
-        markup=False,
-    )
+    done = "wrote" if changed else "unchanged"
+    options.told(f"{done}: {given.entrant} on {suite.name}, {baseline.examples} examples, {held}")
     click.echo(str(target))
     return 0

@@ -5,27 +5,25 @@ from __future__ import annotations
 import json
 import os
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
 from harness.check.baseline import baseline_path, read_baseline
-from harness.check.gates import Gates, read_gates, robust_gate
-from harness.check.preparation import Checking, values_of
+from harness.check.gates import chosen_gates
+from harness.check.preparation import Checking, chosen_candidate, values_of
 from harness.check.reports import github_annotations, write_reports
 from harness.check.statistics import Outcome
 from harness.check.verdict import Verdict
 from harness.classifier.devices import devices
 from harness.cli import options
-from harness.errors import BadInput
 from harness.run.executors.place import JobFailed
-from harness.run.inputs import sources, with_images
-from harness.run.plan import Judged
-from harness.run.selection import Faults, available, chosen_entrants
+from harness.run.folders import output_folder, own_folders
+from harness.run.inputs import sources
+from harness.run.selection import Faults
 from harness.run.store import Store
 from harness.suites.files import find_suite
-from harness.suites.suite import Suite
 from leaderboards.records.files import read_record
 
 STATUS = {Outcome.PASS: 0, Outcome.FAIL: 1, Outcome.UNDECIDED: 3}
@@ -57,34 +55,6 @@ class CheckOptions:
     dataset: str | None
     model_dir: Path
     download: bool
-
-
-def chosen_gates(given: CheckOptions) -> Gates:
-    """--gates, else one gate on robust accuracy; --alpha goes before the file's."""
-    if given.gates_file is not None and given.margin is not None:
-        raise BadInput("expected --gates or --margin, got both; write the margin into the file")
-    if given.margin is not None and not 0 <= given.margin < 1:
-        raise BadInput(f"expected --margin from 0 to 1, got {given.margin:g}; one point of accuracy is 0.01")
-    gates = read_gates(given.gates_file) if given.gates_file else robust_gate(given.margin)
-    return gates if given.alpha is None else replace(gates, alpha=given.alpha)
-
-
-def chosen_candidate(given: CheckOptions, suite: Suite) -> Judged:
-    """--entrant, with the suite's images."""
-    entrants = chosen_entrants(
-        options.names(given.entrant, "--entrant"),
-        suite,
-        model_dir=given.model_dir,
-        own_folders=options.own_folders(),
-        allow_pickle=given.allow_pickle,
-    )
-    if len(entrants) != 1:
-        raise BadInput(f"expected one entrant, got {len(entrants)} in {given.entrant!r}; check them one by one")
-    faults = Faults(options.told)
-    ready = available(entrants, suite, named=True, download=given.download, faults=faults)
-    if not ready:
-        raise click.exceptions.Exit(faults.status)
-    return with_images(ready, suite, data_dir=given.data_dir, download=given.download)[0]
 
 
 def report(given: CheckOptions, verdict: Verdict, seconds: float) -> None:
@@ -147,14 +117,20 @@ def command(given: CheckOptions) -> int:
     suite = find_suite(given.suite_name)
     if given.dataset:
         suite = suite.on(given.dataset)
-    gates = chosen_gates(given)
+    gates = chosen_gates(given.gates_file, given.margin, given.alpha)
     on = devices(given.device, given.workers)
-    judged = chosen_candidate(given, suite)
+    faults = Faults(options.told)
+    judged = chosen_candidate(
+        options.names(given.entrant, "--entrant"), suite, faults, model_dir=given.model_dir,
+        own_folders=own_folders(), allow_pickle=given.allow_pickle, data_dir=given.data_dir, download=given.download,
+    )  # fmt: skip
+    if judged is None:
+        return faults.status
     if judged.images.name != suite.dataset:
         suite = suite.on(judged.images.name)
     baseline = read_baseline(baseline_path(given.place, suite.name, judged.name))
     values = values_of(read_record(given.record), judged) if given.record else {}
-    shards = options.output_folder(given.out) / "shards"
+    shards = output_folder(given.out) / "shards"
     beside = sources(
         suite, data_dir=given.data_dir, download=given.download, fits=shards / "fits", inception_weights=None
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -72,44 +72,20 @@ def command() -> None:
 @click.option("--json", "as_json", is_flag=True)
 def list_suites(as_json: bool) -> None:
     """Built-in suites."""
-    from harness.suites.suite import SUITES
+    from harness.run.listing import suite_rows
 
-    rows = [
-        {
-            "name": suite.name,
-            "version": suite.version,
-            "dataset": suite.dataset,
-            "norm": suite.norm,
-            "eps": suite.eps,
-            "examples": suite.examples if suite.examples is not None else "all",
-            "measures": ", ".join(suite.measures),
-        }
-        for suite in SUITES.values()
-    ]
-    _print(rows, as_json, "suites")
+    _print(suite_rows(), as_json, "suites")
 
 
 @command.command(name="measures")
 @click.option("--json", "as_json", is_flag=True)
 def list_measures(as_json: bool) -> None:
     """Measures, with their default settings and passes for one example of ten classes."""
-    from harness.measures import MEASURES
+    from harness.run.listing import measure_rows
 
-    rows: list[dict[str, Any]] = []
-    for measure in MEASURES.values():
-        cost = asdict(measure.cost(10))
-        what = (type(measure).__doc__ or "").strip().splitlines()[0]
-        settings = measure.settings()
-        rows.append(
-            {
-                "name": measure.name,
-                "version": measure.version,
-                "what": what,
-                "settings": settings if as_json else ", ".join(f"{k}={_short(v)}" for k, v in settings.items()),
-                "forward_passes_at_most": cost["forward"],
-                "backward_passes_at_most": cost["backward"],
-            }
-        )
+    rows = measure_rows()
+    if not as_json:
+        rows = [{**row, "settings": ", ".join(f"{k}={_short(v)}" for k, v in row["settings"].items())} for row in rows]
     _print(rows, as_json, "measures")
 
 
@@ -117,13 +93,10 @@ def list_measures(as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True)
 def list_recipes(as_json: bool) -> None:
     """Recipes of training: what they change of each other; --json has every field."""
-    from harness.training.recipes import built_in
+    from harness.run.listing import recipe_rows
 
-    rows: list[dict[str, Any]] = []
-    for name, recipe in built_in().items():
-        fields = recipe.to_json() | {"beta": recipe.strength}
-        shown = ("objective", "architecture", "epochs", "schedule", "lr", "beta", "validation", "select")
-        rows.append({"name": name, **(fields if as_json else {field: fields[field] for field in shown})})
+    shown = ("name", "objective", "architecture", "epochs", "schedule", "lr", "beta", "validation", "select")
+    rows = recipe_rows() if as_json else [{column: row[column] for column in shown} for row in recipe_rows()]
     _print(rows, as_json, "recipes (an objective alone stands for its -digits or -paper recipe, as the suite needs)")
 
 
@@ -134,31 +107,12 @@ def list_recipes(as_json: bool) -> None:
 @options.typed(EntrantsOptions)
 def list_entrants(given: EntrantsOptions) -> int:
     """Entrants of a suite: source, architecture, published numbers, whether their files are here."""
-    import zoo
+    from harness.run.folders import own_folders
+    from harness.run.listing import entrant_rows
     from harness.suites.files import find_suite
-    from zoo.published import published_result
 
     suite = find_suite(given.suite_name)
-    rows: list[dict[str, Any]] = []
-    for entrant in zoo.entrants(suite.domain, model_dir=given.model_dir, own_folders=options.own_folders()):
-        card = entrant.card
-        known = (
-            published_result(suite.domain.dataset, suite.domain.norm, card.name)
-            if card.source == "robustbench"
-            else None
-        )
-        rows.append(
-            {
-                "name": card.name,
-                "source": card.source,
-                "architecture": card.architecture,
-                "published_standard_accuracy": known.standard_accuracy if known else None,
-                "published_autoattack_accuracy": known.autoattack_accuracy if known else None,
-                "published_best_known_accuracy": known.best_known_accuracy if known else None,
-                "files_here": not entrant.missing(),
-                "spec": entrant.spec,
-            }
-        )
+    rows = entrant_rows(suite, model_dir=given.model_dir, own_folders=own_folders())
     if not rows:
         raise BadInput(
             f"expected entrants of {suite.name}, got none that ship or that RobustBench has;"

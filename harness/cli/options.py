@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tomllib
 from collections.abc import Callable
 from dataclasses import fields
 from functools import update_wrapper
@@ -13,7 +11,7 @@ from typing import TypeVar
 import click
 from rich.console import Console
 
-from harness.errors import BadInput, one_line
+from harness.errors import BadInput
 
 stderr = Console(stderr=True, highlight=False, soft_wrap=True)
 """Where progress and warnings go; results go to stdout."""
@@ -81,41 +79,6 @@ out = click.option(
     type=click.Path(path_type=Path),
     help="results/, arrays/, shards/ and site/ [default: leaderboards/ of the checkout]",
 )
-
-
-def checkout(start: Path | None = None) -> Path | None:
-    """The root of the project's checkout around a folder (default: the current one), or None outside one."""
-    here = (start or Path.cwd()).resolve()
-    for folder in (here, *here.parents):
-        try:
-            project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
-            continue
-        if project.get("project", {}).get("name") == "robust-energy-harness":
-            return folder
-    return None
-
-
-def output_folder(out: Path | None) -> Path:
-    """--out, else leaderboards/ of the checkout, else ./leaderboards; made, and known to be writable."""
-    if out is not None and str(out) in ("", "."):
-        raise BadInput("expected a folder of its own as --out, got the working directory; name another")
-    folder = out if out is not None else (checkout() or Path.cwd()) / "leaderboards"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".writable-{os.getpid()}"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise BadInput(
-            f"expected a folder to write to as --out, got {folder} ({one_line(error)}); name another"
-        ) from error
-    return folder
-
-
-def own_folders() -> tuple[Path, ...]:
-    """Where entrants that were trained here lie, besides the shipped ones."""
-    return tuple(folder for folder in (Path.cwd() / "zoo",) if folder.is_dir())
 
 
 def names(text: str | None, option: str) -> list[str]:

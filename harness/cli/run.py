@@ -79,6 +79,7 @@ def command(given: RunOptions) -> int:
     from harness.cli.progress import following
     from harness.cli.tables import show_generation, show_plan, show_results
     from harness.run.executors.executor import executor_for
+    from harness.run.folders import output_folder, own_folders
     from harness.run.selection import Faults, chosen_entrants, chosen_measures
     from harness.run.session import Request, begin
     from harness.run.site import render_site
@@ -98,12 +99,12 @@ def command(given: RunOptions) -> int:
                 specs,
                 suite,
                 model_dir=given.model_dir,
-                own_folders=options.own_folders(),
+                own_folders=own_folders(),
                 allow_pickle=given.allow_pickle,
             )
         ),
         named=bool(specs),
-        out=options.output_folder(given.out),
+        out=output_folder(given.out),
         device=workers[0],
         data_dir=given.data_dir,
         precision=given.precision,

@@ -10,8 +10,9 @@ from pathlib import Path
 import click
 
 from harness.cli import options
-from harness.cli.epochs import following, tell_course
+from harness.cli.epochs import following
 from harness.errors import BadInput
+from harness.run.folders import checkout
 from harness.suites.files import find_suite
 from harness.training.distributed import World, processes
 from harness.training.entrant import TrainedEntrant, train
@@ -122,7 +123,7 @@ def _train(given: TrainOptions, world: World, device: str) -> TrainedEntrant:
                 data_dir=given.data_dir,
                 download=given.download,
                 device=device,
-                out=given.out if given.out is not None else (options.checkout() or Path.cwd()) / "zoo",
+                out=given.out if given.out is not None else (checkout() or Path.cwd()) / "zoo",
                 report=report,
                 moved=moved,
                 resumed=lambda checkpoint: options.told(f"going on from {checkpoint}"),
@@ -135,7 +136,8 @@ def _train(given: TrainOptions, world: World, device: str) -> TrainedEntrant:
 
 def _tell(entrant: TrainedEntrant, given: TrainOptions) -> None:
     """What came of it, on stderr; where it is and how it is judged, on stdout."""
-    tell_course(entrant)
+    for line in entrant.course:
+        options.told(line)
     click.echo(str(entrant.path))
     data = entrant.suite
     on = f" --dataset {data.loaded_from}" if find_suite(given.suite_name).dataset != data.dataset else ""

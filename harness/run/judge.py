@@ -21,7 +21,8 @@ from harness.classifier.devices import devices
 from harness.errors import BadInput
 from harness.measures import MEASURES, Measure
 from harness.run.executors.executor import Done, executor_for
-from harness.run.selection import Faults, chosen_entrants, chosen_measures, own_folders
+from harness.run.folders import own_folders
+from harness.run.selection import Faults, chosen_entrants, chosen_measures
 from harness.run.session import Request, Session, begin
 from harness.suites.files import find_suite
 from harness.suites.suite import Suite
@@ -52,7 +53,7 @@ class Judgement:
         return found[measure]
 
     def value(self, name: str) -> Value:
-        """A value by its name ("autoattack_accuracy"), with its measure before it where two measures have one of that name
+        """A value by its name ("autoattack_accuracy"), with its measure before it where two measures differ in it
         ("energies.marginal_energy.sd"). It prints with its interval; `.value`, `.low`, `.high`, `.n` are its parts."""
         known = {
             f"{measure}.{key}": value
@@ -60,7 +61,7 @@ class Judgement:
             for key, value in m.values.items()
         }
         fitting = [key for key in known if key == name or key.partition(".")[2] == name]
-        if len(fitting) != 1:
+        if not fitting or any(known[key] != known[fitting[0]] for key in fitting):
             hint = did_you_mean(name, {key.partition(".")[2] for key in known})
             got = f"got {name!r}, which {' and '.join(fitting)} are" if fitting else f"got {name!r};{hint}"
             raise BadInput(f"expected the name of one value, {got}; to_frame() lists them all")

@@ -39,11 +39,6 @@ class Faults:
         return 1 if self.failed else 2 if self.bad_input else 0
 
 
-def own_folders() -> tuple[Path, ...]:
-    """Where entrants that were trained here lie, besides the shipped ones."""
-    return tuple(folder for folder in (Path.cwd() / "zoo",) if folder.is_dir())
-
-
 def chosen_measures(names: Sequence[str], suite: Suite) -> list[Measure]:
     """Measures by their names (generation also with a preset), else the suite's, as objects in their fixed order."""
     wanted = list(names) or list(suite.measures)

@@ -107,6 +107,17 @@ class Epoch:
     train: Probe
     validation: Probe | None
 
+    @property
+    def line(self) -> str:
+        """For people, on one line."""
+        seen = [("train", self.train), *([("held out", self.validation)] if self.validation else [])]
+        probes = "  ".join(
+            f"{split}: E(x) {probe.marginal_energy:.2f}, dE(x) {probe.delta_marginal_energy:+.3f},"
+            f" {probe.standard_accuracy:.1%}, PGD-20 {probe.pgd_accuracy:.1%}"
+            for split, probe in seen
+        )
+        return f"epoch {self.number}/{self.epochs}  loss {self.loss:.4f}  {probes}  {self.seconds:.1f} s"
+
     def row(self) -> dict[str, Any]:
         """As a JSON object, without the times: a run that was interrupted has the rows of one that was not."""
         return {key: value for key, value in asdict(self).items() if key not in ("epochs", "seconds", "trained")}

@@ -20,7 +20,7 @@ from harness.suites.suite import Suite
 from harness.training import trainer
 from harness.training.card import Origin, card_of, keep_other
 from harness.training.distributed import World
-from harness.training.dynamics import Epoch, phases_of
+from harness.training.dynamics import Epoch, phases_of, robust_overfitting
 from harness.training.own_objective import require_terms
 from harness.training.phases import Phases
 from harness.training.recipes import Recipe, find_recipe
@@ -64,6 +64,22 @@ class TrainedEntrant:
     def phases(self) -> Phases | None:
         """The phases of dE(x) on the training images; None where there are too few epochs to tell."""
         return phases_of(self.rows)
+
+    @property
+    def course(self) -> list[str]:
+        """The phases of training and the epoch that was selected, a line each, where they are known."""
+        trained, lines = self.trained, []
+        if self.phases is not None:
+            found = ", ".join(f"{p.first}-{p.last} ({p.slope:+.4f} an epoch)" for p in self.phases.phases)
+            sets_in = robust_overfitting(trained.rows, self.phases)
+            late = f"robust overfitting from epoch {sets_in}" if sets_in is not None else "no robust overfitting seen"
+            lines.append(f"phases of dE(x) on train: {found}; {late}")
+        if trained.best_pgd_accuracy is not None and trained.last_pgd_accuracy is not None:
+            lines.append(
+                f"PGD-20 on held-out images: {trained.best_pgd_accuracy:.1%} at best (epoch {trained.best}),"
+                f" {trained.last_pgd_accuracy:.1%} in the last; kept: epoch {trained.selected}"
+            )
+        return lines
 
 
 def train(

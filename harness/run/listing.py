@@ -1,0 +1,73 @@
+"""What there is, as rows for people and machines: suites, measures, recipes, and the entrants of a suite."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import zoo
+from harness.measures import MEASURES
+from harness.suites.suite import SUITES, Suite
+from harness.training.recipes import built_in
+from zoo.published import published_result
+
+Row = dict[str, Any]
+"""What is listed, by the name of its column, as JSON values."""
+
+
+def suite_rows() -> list[Row]:
+    """The built-in suites."""
+    return [
+        {
+            "name": suite.name,
+            "version": suite.version,
+            "dataset": suite.dataset,
+            "norm": suite.norm,
+            "eps": suite.eps,
+            "examples": suite.examples if suite.examples is not None else "all",
+            "measures": ", ".join(suite.measures),
+        }
+        for suite in SUITES.values()
+    ]
+
+
+def measure_rows() -> list[Row]:
+    """The measures, with default settings and passes for one example of ten classes."""
+    return [
+        {
+            "name": measure.name,
+            "version": measure.version,
+            "what": (type(measure).__doc__ or "").strip().splitlines()[0],
+            "settings": measure.settings(),
+            "forward_passes_at_most": measure.cost(10).forward,
+            "backward_passes_at_most": measure.cost(10).backward,
+        }
+        for measure in MEASURES.values()
+    ]
+
+
+def recipe_rows() -> list[Row]:
+    """The built-in recipes of training, every field."""
+    return [{"name": name, **recipe.to_json(), "beta": recipe.strength} for name, recipe in built_in().items()]
+
+
+def entrant_rows(suite: Suite, *, model_dir: Path, own_folders: Sequence[Path]) -> list[Row]:
+    """A suite's entrants: source, architecture, published accuracies in [0,1], whether their files are here."""
+    rows: list[Row] = []
+    for entrant in zoo.entrants(suite.domain, model_dir=model_dir, own_folders=own_folders):
+        card, domain = entrant.card, suite.domain
+        known = published_result(domain.dataset, domain.norm, card.name) if card.source == "robustbench" else None
+        rows.append(
+            {
+                "name": card.name,
+                "source": card.source,
+                "architecture": card.architecture,
+                "published_standard_accuracy": known.standard_accuracy if known else None,
+                "published_autoattack_accuracy": known.autoattack_accuracy if known else None,
+                "published_best_known_accuracy": known.best_known_accuracy if known else None,
+                "files_here": not entrant.missing(),
+                "spec": entrant.spec,
+            }
+        )
+    return rows

@@ -1,0 +1,121 @@
+"""What a run is told as: plan, results and generated images as rows of text, for any terminal or log."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.measures import MEASURES
+from harness.run.plan import Plan, Task
+from leaderboards.board.entry import Entry
+from leaderboards.board.generation import MEASURE as GENERATION
+from leaderboards.board.generation import SCORES, Scale, scale_of, score_rows
+from leaderboards.board.labels import SETS
+from leaderboards.board.quantities import Name, headlines
+from leaderboards.records.schema import Measurement, Quantity, Record, Value
+
+PLAN_HEADINGS = ("entrant", "measure", "shards", "to do", "forward passes", "backward passes")
+GENERATION_HEADINGS = ("entrant", "images", *(heading for _, heading in SCORES), "n")
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person reads them."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+def plan_rows(plan: Plan, todo: Sequence[Task]) -> list[tuple[str, ...]]:
+    """A row an entrant and measure, under PLAN_HEADINGS; passes are upper bounds of what is left to do."""
+    waiting = {task.key for task in todo}
+    rows: list[tuple[str, ...]] = []
+    for index, judged in enumerate(plan.judged):
+        for measure in plan.measures:
+            tasks = plan.of(index, measure.name)
+            left = [task for task in tasks if task.key in waiting]
+            cost = plan.cost(left)
+            counts = str(len(tasks)), str(len(left)), f"{cost.forward:,}", f"{cost.backward:,}"
+            rows.append((judged.name, measure.name, *counts))
+    return rows
+
+
+def headline_columns(records: Sequence[Record]) -> dict[Name, Quantity]:
+    """The headlines that the records have, a measure after the other; generated images have a table of their own.
+
+    Records made before measures declared their values are read by what the measures declare today.
+    """
+    today = {
+        (measure.name, value): said
+        for measure in MEASURES.values()
+        for value, said in measure.quantities().items()
+        if said.kind == "headline"
+    }
+    entries = [Entry(record) for record in records]
+    said = {**today, **headlines(records)}
+    found = [name for name in said if name[0] != GENERATION and any(entry.measured(*name) for entry in entries)]
+    order = [*MEASURES, *sorted({measure for measure, _ in found} - set(MEASURES))]
+    return {name: said[name] for name in sorted(found, key=lambda name: order.index(name[0]))}
+
+
+def written(value: Value | None, unit: str) -> str:
+    """A number in its unit; accuracies with their interval."""
+    if value is None or value.value is None:
+        return "-"
+    if unit == "fraction":
+        ends = (value.low, value.high)
+        interval = "" if None in ends else " [" + ", ".join(f"{100 * end:.1f}" for end in ends if end is not None) + "]"
+        return f"{100 * value.value:.1f}{interval}"
+    if unit == "seconds":
+        return duration(value.value)
+    return f"{value.value:,.0f}" if unit == "count" else f"{value.value:.3f}"
+
+
+def heading(said: Quantity) -> str:
+    """What stands over a column: its short title, its unit where the numbers do not show it, an arrow to the better end."""
+    unit = {"fraction": ", %", "count": ", number"}.get(said.unit, "")
+    return said.heading + unit + {"higher": " ↑", "lower": " ↓", "neither": ""}[said.better]
+
+
+def ranked(records: Sequence[Record]) -> list[Record]:
+    """Best robust accuracy first."""
+    return sorted(records, key=lambda record: -(ranking[0] if (ranking := Entry(record).ranking) else -1))
+
+
+def result_row(record: Record, shown: dict[Name, Quantity]) -> tuple[str, ...]:
+    """An entrant, marked where there are flags, its number of examples, and the values of these columns."""
+    n = max((m.n for name, m in record.measurements.items() if name != GENERATION), default=0)
+    flags = " *" if any(measurement.flags for measurement in record.measurements.values()) else ""
+    values = (written(Entry(record).measured(*name), said.unit) for name, said in shown.items())
+    return record.entrant.name + flags, f"{n}{' (partial)' if record.partial else ''}", *values
+
+
+def flag_lines(records: Sequence[Record]) -> list[str]:
+    """What a reader must know of each measurement."""
+    return [
+        f"* {record.entrant.name}, {measurement.measure}: {flag.message}"
+        for record in records
+        for measurement in record.measurements.values()
+        for flag in measurement.flags
+    ]
+
+
+def generation_tables(records: Sequence[Record]) -> list[tuple[str, list[tuple[str, ...]]]]:
+    """Scores of generated images, a title and rows an extractor, with the starts and the held-out images beside them."""
+    found = [(record, record.measurements[GENERATION]) for record in records if GENERATION in record.measurements]
+    return [
+        _generation_table(scale, found) for scale in dict.fromkeys(scale_of(measurement) for _, measurement in found)
+    ]
+
+
+def _generation_table(
+    scale: Scale | None, found: Sequence[tuple[Record, Measurement]]
+) -> tuple[str, list[tuple[str, ...]]]:
+    title = f"generation, {scale.images:,} images, scored by {scale.label}" if scale else "generation, not scored"
+    rows: dict[
+        tuple[str, ...], None
+    ] = {}  # starts and held-out images are those of every entrant: one row each will do
+    for record, measurement in found:
+        if scale_of(measurement) == scale:
+            for row in score_rows(measurement):
+                name = record.entrant.name if row.label == SETS[0][1] else ""
+                rows[name, row.label, *row.cells, row.n] = None
+    return title, list(rows)

@@ -1,0 +1,68 @@
+"""The examples of the guides run as they are written."""
+
+from __future__ import annotations
+
+import re
+import sys
+import textwrap
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def fenced(document: str) -> list[str]:
+    """The python blocks of a guide, in order."""
+    return re.findall(r"^```python\n(.*?)^```", (ROOT / document).read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+
+
+def first_indented(document: str, title: str) -> str:
+    """The first indented block below a title."""
+    section = (ROOT / document).read_text(encoding="utf-8").split(f"\n## {title}\n")[1]
+    found = re.search(r"(?:^(?: {4}[^\n]*)?\n)+", section[section.index("\n    ") + 1 :], re.MULTILINE)
+    assert found is not None
+    return textwrap.dedent(found[0]).strip()
+
+
+def run(source: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    module = ModuleType("example")
+    monkeypatch.setitem(sys.modules, "example", module)  # dataclasses look their module up
+    exec(compile(source, "example", "exec"), module.__dict__)
+
+
+@pytest.mark.parametrize("number", range(len(fenced("docs/python.md"))))
+def test_an_example_of_the_python_guide_runs(
+    number: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(fenced("docs/python.md")[number], monkeypatch, tmp_path)
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_the_first_example_of_the_python_guide_prints_what_it_says(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = fenced("docs/python.md")[0]
+    said = re.search(r"# (\d\.\d{3} \[[^\n]*n = 20)", source)
+    assert said is not None
+    run(source, monkeypatch, tmp_path)
+    assert said[1] in capsys.readouterr().out
+
+
+def test_the_measure_of_the_contributing_guide_is_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (source,) = fenced("CONTRIBUTING.md")
+    run(source, monkeypatch, tmp_path)
+    assert re.fullmatch(r"0\.\d{3} \[.*\], n = 20\n", capsys.readouterr().out)
+
+
+def test_the_example_of_the_readme_judges_a_torchvision_model_in_at_most_six_lines(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = first_indented("README.md", "From Python")
+    assert len([line for line in source.splitlines() if line]) <= 6
+    run(source, monkeypatch, tmp_path)
+    assert re.fullmatch(r"0\.\d{3} \[0\.\d{3}, 0\.\d{3}\], n = 20\n", capsys.readouterr().out)
