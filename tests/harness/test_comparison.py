@@ -30,7 +30,7 @@ def kept(measured: RecordOnDisk, accuracy: str) -> np.ndarray:
         return measured.arrays("autoattack")["stage"] == 4
     return {
         "standard": lambda: measured.arrays("standard")["correct"],
-        "pgd": lambda: measured.arrays("energies")["pgd_correct"],
+        "pgd": lambda: measured.arrays("energies")["pgd.correct"],
     }[accuracy]()
 
 
@@ -76,15 +76,15 @@ def test_energies_are_compared_by_students_paired_t() -> None:
     names = ("marginal_energy", "joint_energy")
     assert [row.name for row in found.energies] == [
         *names,
-        *(f"{n}_adv" for n in names),
-        *(f"delta_{n}" for n in names),
+        *(f"pgd.{n}_adv" for n in names),
+        *(f"pgd.delta_{n}" for n in names),
     ]
     was, now = (shipped(name).arrays("energies") for name in ("weat-adv", "sat"))
     for row in found.energies:
-        energy = row.name.removeprefix("delta_")
+        energy = row.name.removeprefix("pgd.delta_")
         one, other = (np.asarray(arrays[energy], dtype=np.float64) for arrays in (was, now))
         if row.name != energy:
-            one, other = one - was[f"{energy}_adv"], other - now[f"{energy}_adv"]
+            one, other = one - was[f"pgd.{energy}_adv"], other - now[f"pgd.{energy}_adv"]
         expected = stats.ttest_rel(other, one)
         ends = expected.confidence_interval(0.95)
         assert row.p == pytest.approx(expected.pvalue)
