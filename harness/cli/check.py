@@ -101,7 +101,10 @@ FILE = click.Path(path_type=Path)
     help="Annotations, and the step summary  [default: where GITHUB_ACTIONS is true]",
 )
 @click.option(
-    "--workers", type=click.IntRange(0), help="Processes: default one a GPU, or one a core; 0: none beside this."
+    "--workers",
+    type=int,
+    callback=options.not_negative,
+    help="Processes: default one a GPU, or one a core; 0: none beside this.",
 )
 @click.option("--allow-pickle", multiple=True, metavar="NAME", help="Unpickle this entrant's file, code included.")
 @options.device

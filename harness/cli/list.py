@@ -29,12 +29,14 @@ class EntrantsOptions:
 
 def table(rows: list[dict[str, Any]], title: str) -> Table:
     """Rows as a table for people. Names and texts are users' own: they are shown as they are, brackets too."""
+    from harness.run.listing import as_text
+
     made = Table(title=escape(title), title_justify="left")
     shown = [column for column in rows[0] if column not in FOR_MACHINES]
     for column in shown:
         made.add_column(column.replace("_", " "), overflow="fold", justify="right" if "accuracy" in column else "left")
     for row in rows:
-        made.add_row(*(escape(_cell(column, row[column])) for column in shown))
+        made.add_row(*(escape(as_text(column, row[column])) for column in shown))
     return made
 
 
@@ -45,22 +47,6 @@ def _print(rows: list[dict[str, Any]], as_json: bool, title: str) -> None:
     from harness.cli.tables import wide
 
     wide(table(rows, title))
-
-
-def _cell(key: str, value: Any) -> str:
-    if value is None:
-        return "-"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float) and "accuracy" in key:
-        return f"{100 * value:.2f} %"
-    return str(value)
-
-
-def _short(setting: Any) -> str:
-    """A setting for people: of settings of several things only their names; --json has all."""
-    nested = isinstance(setting, dict) and all(isinstance(value, dict) for value in setting.values())
-    return f"[{', '.join(setting)}]" if nested else str(setting)
 
 
 @click.group(name="list")
@@ -83,10 +69,7 @@ def list_measures(as_json: bool) -> None:
     """Measures, with their default settings and passes for one example of ten classes."""
     from harness.run.listing import measure_rows
 
-    rows = measure_rows()
-    if not as_json:
-        rows = [{**row, "settings": ", ".join(f"{k}={_short(v)}" for k, v in row["settings"].items())} for row in rows]
-    _print(rows, as_json, "measures")
+    _print(measure_rows(), as_json, "measures")
 
 
 @command.command(name="recipes")

@@ -43,13 +43,19 @@ def typed(kind: type[Options]) -> Callable[[Callable[[Options], int]], Callable[
     return wrap
 
 
-def positive(ctx: click.Context, parameter: click.Parameter, value: int | None) -> int | None:
-    """A whole number of at least one."""
-    if value is not None and value < 1:
-        raise BadInput(
-            f"expected --{(parameter.name or '').replace('_', '-')} of at least 1, got {value}; give a larger one"
-        )
-    return value
+def at_least(least: int) -> Callable[[click.Context, click.Parameter, int | None], int | None]:
+    """A callback that refuses a smaller whole number."""
+
+    def check(ctx: click.Context, parameter: click.Parameter, value: int | None) -> int | None:
+        if value is not None and value < least:
+            name = (parameter.name or "").replace("_", "-")
+            raise BadInput(f"expected --{name} of at least {least}, got {value}; give a larger one")
+        return value
+
+    return check
+
+
+positive, not_negative = at_least(1), at_least(0)
 
 
 data_dir = click.option(

@@ -68,7 +68,8 @@ class RunOptions:
 )
 @click.option(
     "--workers",
-    type=click.IntRange(0),
+    type=int,
+    callback=options.not_negative,
     help="Processes: default one a GPU, or one a core with one thread each; 0: none beside this one.",
 )
 @click.option("--dry-run", is_flag=True, help="Print what would run, with passes and an estimate of time, and stop.")

@@ -71,3 +71,21 @@ def entrant_rows(suite: Suite, *, model_dir: Path, own_folders: Sequence[Path]) 
             }
         )
     return rows
+
+
+def as_text(column: str, value: Any) -> str:
+    """A cell for people: accuracies in percent, of settings of several things only their names."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float) and "accuracy" in column:
+        return f"{100 * value:.2f} %"
+    if isinstance(value, dict):
+        return ", ".join(f"{name}={_short(setting)}" for name, setting in value.items())
+    return str(value)
+
+
+def _short(setting: Any) -> str:
+    nested = isinstance(setting, dict) and all(isinstance(value, dict) for value in setting.values())
+    return f"[{', '.join(setting)}]" if nested else str(setting)

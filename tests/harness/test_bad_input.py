@@ -47,6 +47,7 @@ def refused(result, *parts: str) -> None:
         ({"limit": "0"}, ["--limit of at least 1", "got 0"]),
         ({"limit": "-3"}, ["--limit of at least 1"]),
         ({"shard_size": "0"}, ["--shard-size of at least 1"]),
+        ({"workers": "-1"}, ["--workers of at least 0", "got -1"]),
         ({"device": "tpu"}, ["--device auto, cpu, cuda"]),
         ({"device": "cuda:7"}, ["usable here"]),
         ({"measures": ""}, ["--measures"]),
@@ -74,7 +75,7 @@ def test_an_out_that_cannot_be_written_is_one_line(harness_here, tmp_path: Path,
     refused(harness_here(*replaced(out=out if out.startswith("/") else str(tmp_path / out))), "--out", "name another")
 
 
-@pytest.mark.parametrize("wrong", [("--speed", "fast"), ("--workers", "-1"), ("--workers", "many")])
+@pytest.mark.parametrize("wrong", [("--speed", "fast"), ("--workers", "many")])
 def test_an_option_that_is_none_is_one_line(harness_here, wrong: tuple[str, str]) -> None:
     result = harness_here(*RUN, *wrong)
     assert result.returncode == 2

@@ -30,7 +30,7 @@ from zoo.checkpoints import own_entrants
 ROOT = Path(__file__).resolve().parents[2]
 LEADERBOARDS = ROOT / "leaderboards"
 CPU = torch.device("cpu")
-ONE = ("--workers", "1")
+HERE = ("--workers", "0")
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_the_standard_entrant_fails_against_a_robust_baseline_before_autoattack(
 ) -> None:
     out = tmp_path / "out"
     check = ("check", "--suite", "digits", "--entrant", "standard", "--baseline", baseline("weat-adv"))
-    found = harness_here(*check, *ONE, "--out", str(out), "--json", "--lost", str(out / "lost.tsv"))
+    found = harness_here(*check, *HERE, "--out", str(out), "--json", "--lost", str(out / "lost.tsv"))
     assert found.returncode == 1, found.stderr
     verdict = json.loads(found.stdout)
     (gate,) = verdict["gates"]
@@ -112,7 +112,7 @@ def test_an_interrupted_check_resumes_and_measures_what_a_run_measures(
     )
     assert done.returncode == 0, done.stderr
 
-    check = ("check", "--suite", "digits", "--entrant", "sat", "--baseline", str(file), "--margin", "0.3", *ONE)
+    check = ("check", "--suite", "digits", "--entrant", "sat", "--baseline", str(file), "--margin", "0.3", *HERE)
     process = start(*check, "--out", str(out))
     while len(list(out.rglob("*.safetensors"))) < 2:  # natural images, and AutoAttack after a stage
         assert process.poll() is None, "the check ended before it could be killed"
@@ -180,7 +180,7 @@ def test_many_gates_are_judged_together_and_values_too(
         "--out",
         str(tmp_path / "out"),
         "--json",
-        *ONE,
+        *HERE,
     )
     same = harness_here("check", "--entrant", "weat-adv", *common)
     assert same.returncode == 0, same.stdout + same.stderr

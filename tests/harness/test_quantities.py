@@ -17,6 +17,11 @@ import torch
 from torch import nn
 
 from harness.attacks.autoattack import STAGES
+from harness.check.baseline import baseline_of
+from harness.check.check import Check
+from harness.check.gates import Gate, Gates
+from harness.check.measured import RecordOnDisk
+from harness.check.statistics import Outcome
 from harness.cli.tables import show_generation, show_plan, show_results
 from harness.data.datasets import digits
 from harness.data.images import Examples
@@ -230,6 +235,25 @@ def test_a_new_measure_is_printed_in_the_terminal(new: tuple[Path, Record], caps
     assert value.value is not None and value.low is not None  # noqa: PT018
     (row,) = (line for line in lines if f"{new[1].entrant.name} " in line)
     assert f"{100 * value.value:.1f} [{100 * value.low:.1f}, " in row
+
+
+@pytest.mark.parametrize(("step", "outcome"), [(0.2, Outcome.FAIL), (-0.2, Outcome.PASS)])
+def test_a_new_measure_is_gated_in_its_own_direction(new: tuple[Path, Record], step: float, outcome: Outcome) -> None:
+    out, record = new
+    baseline = baseline_of(RecordOnDisk(record, out / "arrays"))
+    was = record.measurements["confidence"].values["confidence.mean"]
+    moved = {end: number + step for end in ("value", "low", "high") if (number := getattr(was, end)) is not None}
+    gates = Gates((Gate("sure", 0.05, value="confidence.confidence.mean"),))
+    now = {"confidence.confidence.mean": was.model_copy(update=moved)}
+    check = Check(gates, baseline, Nobody(), now)  # type: ignore[arg-type]
+    assert check() is outcome, "lower is better, as the measure declares"
+    assert "%" in check.found.results()[0].statement
+
+
+class Nobody:
+    """A candidate that is asked nothing: its values are given."""
+
+    shards = ((0, 1),)
 
 
 # ---------------------------------------------------------------- the terminal

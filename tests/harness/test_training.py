@@ -56,7 +56,7 @@ def retrained(harness_here, tmp_path: Path, name: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize("name", ["standard", "sat"])
+@pytest.mark.parametrize("name", ["standard", pytest.param("sat", marks=pytest.mark.slow)])
 def test_a_shipped_entrant_is_made_again_within_tolerance(harness_here, tmp_path: Path, name: str) -> None:
     path = retrained(harness_here, tmp_path, name)
     again = build("digits-cnn", 10, (1, 8, 8)).eval()
