@@ -38,7 +38,10 @@ def shard_files(out: Path) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in (out / "shards").rglob("*.safetensors")}
 
 
-JOB = ("run", "--suite", "digits", "--entrants", "standard,sat", "--limit", "8", "--shard-size", "4")
+JOB = (
+    *("run", "--suite", "digits", "--entrants", "standard,sat", "--measures", "standard,energies,smoothness"),
+    *("--limit", "24", "--shard-size", "4"),
+)
 HERE = ("--workers", "0")
 
 
