@@ -18,6 +18,7 @@ from harness.run.findings import write_findings
 from harness.run.inputs import refuse_overwriting, sources, with_images
 from harness.run.plan import Plan, Task, make_plan
 from harness.run.selection import Faults, available
+from harness.run.signals import undisturbed
 from harness.run.store import Store
 from harness.suites.suite import Suite
 from leaderboards.records.schema import Record
@@ -77,7 +78,8 @@ class Session:
         try:
             executor(self.plan, self.todo, self.store, report)
         finally:
-            records = write_findings(self.plan, self.store, self.out)
+            with undisturbed():
+                records = write_findings(self.plan, self.store, self.out)
         return records
 
 

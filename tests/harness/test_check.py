@@ -96,8 +96,9 @@ def test_slightly_perturbed_weights_do_not_fail(harness_here, tmp_path: Path, ba
     assert found.returncode in (0, 3), found.stdout
 
 
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_an_interrupted_check_resumes_and_measures_what_a_run_measures(
-    harness_here, start: Callable, tmp_path: Path
+    harness_here, start: Callable, tmp_path: Path, number: signal.Signals
 ) -> None:
     run, out = tmp_path / "run", tmp_path / "check"
     size = ("--limit", "20")
@@ -117,8 +118,9 @@ def test_an_interrupted_check_resumes_and_measures_what_a_run_measures(
     while len(list(out.rglob("*.safetensors"))) < 2:  # natural images, and AutoAttack after a stage
         assert process.poll() is None, "the check ended before it could be killed"
         time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
+    process.send_signal(number)
     process.communicate()
+    assert process.returncode == (128 + number if number == signal.SIGTERM else -number)
     time.sleep(1.5)  # its workers notice within a second
     assert len(list(out.rglob("*.safetensors"))) == 2
 
