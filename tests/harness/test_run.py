@@ -333,3 +333,13 @@ def test_suites_and_measures_and_entrants_are_listed_for_people_and_machines(har
     assert len(names) == 76
     carmon = names["Carmon2019Unlabeled"]
     assert (carmon["published_autoattack_accuracy"], carmon["files_here"]) == (pytest.approx(0.5953), False)
+
+
+@pytest.mark.parametrize("suite", ["svhn", "tiny-imagenet"])
+def test_a_suite_without_entrants_is_an_answer_and_says_what_to_do(harness_here, suite: str) -> None:
+    machine, people = (harness_here("list", "entrants", "--suite", suite, *more) for more in (["--json"], []))
+    assert (machine.returncode, json.loads(machine.stdout)) == (0, [])
+    assert (people.returncode, people.stdout) == (0, "")
+    for done in (machine, people):
+        assert f"harness train --suite {suite} --recipe sat" in done.stderr
+        assert "--entrants checkpoint:PATH@ARCHITECTURE" in done.stderr
