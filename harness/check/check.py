@@ -14,6 +14,7 @@ settled when its last stage has been run.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -94,6 +95,20 @@ class Check:
             was = self.baseline.flags(gate.measure)
             flags[gate.name] = FlagGate(gate.name, gate.margin, self.gates.alpha, was, *looks)
         self.found = InterimResults(self.gates, self.baseline, quantities, flags)
+
+    def refuse_undecidable(self) -> None:
+        """Raises BadInput, with what would do, where a gate stays undecided for a candidate that is right as often, image by
+        image: a gate that only a better candidate could pass is a mistake."""
+        for gate in (gate for gate in self.gates.gates if gate.measure):
+            flags = self.found.flags[gate.name]
+            if (bound := flags.least_bound) >= gate.margin:
+                enough = flags.examples_to_pass
+                remedy = f"give a margin of {math.floor(bound * 1e4 + 1) / 1e4:g}"
+                raise BadInput(
+                    f"expected a margin that {self.baseline.examples} examples can decide, got {gate.margin:g} for the gate"
+                    f" {gate.name!r}: with none lost and none gained a drop of {100 * bound:.2g} points is not excluded;"
+                    f" {remedy}" + (f", or judge {enough:,} examples" if enough else "")
+                )
 
     def _require(self, value: str) -> None:
         """Raises BadInput where the baseline has no such value."""

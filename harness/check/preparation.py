@@ -18,7 +18,8 @@ from harness.check.baseline import Baseline, refuse_other
 from harness.check.candidate import Candidate
 from harness.check.check import Check
 from harness.check.gates import Gates
-from harness.check.verdict import Verdict
+from harness.check.statistics import Outcome
+from harness.check.verdict import EqualResult, GateResult, LostExample, Verdict
 from harness.errors import BadInput
 from harness.measures import MEASURES, PRESETS, Measure
 from harness.measures.sources import Sources
@@ -133,9 +134,11 @@ def values_of(record: Record, judged: Judged) -> dict[str, Value]:
 class Checking:
     """An entrant against a baseline. Calling it measures what the gates need, and gives the verdict.
 
-    It stops as soon as the verdict is clear. What the store has is not measured again. Raises BadInput where the entrant would
-    not be measured as the baseline was, or a gate cannot be answered; and JobFailed where a worker process dies or the
-    entrant itself fails.
+    The baseline's own weights, under its own settings, pass at once: nothing could have changed but the libraries, which only a
+    full check measures. Else it stops as soon as the verdict is clear. What the store has is not measured again.
+
+    Raises BadInput where the entrant would not be measured as the baseline was, a gate cannot be answered, or its margin not be
+    decided with so many examples; and JobFailed where a worker process dies or the entrant itself fails.
     """
 
     judged: Judged
@@ -175,6 +178,8 @@ class Checking:
         self.told(
             f"{self.judged.name} on {plan.suite.name}, {plan.examples} examples, against {was.entrant} ({was.measured_at})"
         )
+        if self._equal:
+            return self._verdict(Outcome.PASS, self._equal_results(), (), {})
         with workers_on(plan, self.devices, self.workers) as ready:
             check = Check(
                 self.gates,
@@ -186,8 +191,36 @@ class Checking:
                 told=self.told,
                 quantities=self.quantities,
             )
+            check.refuse_undecidable()
             outcome = check()
         images = self.judged.images
+        lost = check.found.lost([images.classes[label] for label in images.labels[: plan.examples].tolist()])
+        return self._verdict(outcome, check.found.results(), lost, check.cost)
+
+    @property
+    def _equal(self) -> bool:
+        """Whether the baseline's flags are the candidate's own. Values that are given are compared in any case."""
+        was = self.baseline.description
+        same = was.weights_sha256 == self.judged.weights.sha256 and was.device == self.plan.device
+        return same and not self.full and not self.values
+
+    def _equal_results(self) -> tuple[GateResult, ...]:
+        found = []
+        for gate in self.gates.directed(self.quantities).gates:
+            said = self.quantities.get(gate.value)
+            unit = "fraction" if gate.measure else said.unit if said else ""
+            found.append(
+                EqualResult(
+                    name=gate.name, what=gate.what, outcome=Outcome.PASS, margin=gate.margin, unit=unit,
+                    total=self.plan.examples,
+                )
+            )  # fmt: skip
+        return tuple(found)
+
+    def _verdict(
+        self, outcome: Outcome, gates: tuple[GateResult, ...], lost: tuple[LostExample, ...], cost: dict[str, int]
+    ) -> Verdict:
+        plan, was = self.plan, self.baseline.description
         return Verdict(
             outcome=outcome,
             entrant=self.judged.name,
@@ -195,9 +228,9 @@ class Checking:
             baseline=was.entrant,
             weights_sha256=self.judged.weights.sha256,
             alpha=self.gates.alpha,
-            gates=check.found.results(),
-            lost=check.found.lost([images.classes[label] for label in images.labels[: plan.examples].tolist()]),
-            cost=check.cost,
+            gates=gates,
+            lost=lost,
+            cost=cost,
             notes=() if was.device == plan.device else (self._another_device(),),
         )
 

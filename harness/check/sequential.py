@@ -18,6 +18,7 @@ drawn with a seed, without a look at the flags. Beyond that, McNemar's test itse
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -68,6 +69,23 @@ class FlagGate:
     def __post_init__(self) -> None:
         self.upper = np.ones(len(self.baseline), dtype=bool)
         self.lower = np.zeros(len(self.baseline), dtype=bool)
+
+    @property
+    def least_bound(self) -> float:
+        """The bound on the drop where none is lost and none gained: a candidate that is as good passes no smaller margin."""
+        return float(upper_bound(0, 0, len(self.baseline), self._last))
+
+    @property
+    def examples_to_pass(self) -> int | None:
+        """So many examples would let a candidate that is as good pass; None for a margin of 0, which no number does."""
+        if self.margin <= 0:
+            return None
+        # 1 - (alpha / 2) ** (1 / n) < margin, with the last look's share of alpha, which is least where there are several
+        return math.floor(math.log(self.alpha * shares(2)[1] / 2) / math.log1p(-self.margin)) + 1
+
+    @property
+    def _last(self) -> float:
+        return self.alpha * shares(self.pass_looks)[1]
 
     def at_most(self, examples: np.ndarray, flags: np.ndarray) -> None:
         """Examples (indices) whose flag is at most this one: what an attack broke stays broken."""

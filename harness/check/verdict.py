@@ -81,6 +81,17 @@ class StoppedResult(GateResult):
 
 
 @dataclass(frozen=True, kw_only=True)
+class EqualResult(GateResult):
+    """A gate that was not measured for: the candidate is the baseline's entrant, to the last weight."""
+
+    total: int = 0
+
+    @property
+    def statement(self) -> str:
+        return f"{self.what}: the weights are the baseline's own; nothing was measured (--full measures)"
+
+
+@dataclass(frozen=True, kw_only=True)
 class ComparedResult(GateResult):
     """A gate whose numbers were compared. `worsening` is positive where the candidate is worse.
 

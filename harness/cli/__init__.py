@@ -5,6 +5,7 @@ Exit status: 0 done; 1 a gate or a task failed; 2 bad input; 3 a gate is undecid
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import sys
 import traceback
@@ -13,6 +14,7 @@ import click
 
 from harness import __version__
 from harness.errors import BadInput, one_line
+from harness.run.signals import Asked, ending_raises
 
 
 class _Lazy(click.Group):
@@ -53,14 +55,17 @@ def main(arguments: list[str] | None = None) -> None:
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
     try:
-        status = harness.main(args=arguments, prog_name="harness", standalone_mode=False)
+        with ending_raises():
+            status = harness.main(args=arguments, prog_name="harness", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as help_:
         click.echo(help_.ctx.get_help())
         status = 0
     except click.ClickException as error:
         status = _fail(one_line(Exception(error.format_message())), debug)
-    except click.Abort:
-        status = _fail("interrupted; run the same command again to go on", debug, 130)
+    except click.Abort as abort:
+        asked = abort.__cause__ if isinstance(abort.__cause__, Asked) else None
+        by, status = (f" by {asked.name}", asked.status) if asked else ("", 130)
+        _fail(f"interrupted{by}; run the same command again to go on", debug)
     except OSError as error:
         message = f"expected to read and write files, got {one_line(error)}; check the path and the disk"
         status = _fail(message, debug, 1 if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO) else 2)
@@ -75,5 +80,6 @@ def main(arguments: list[str] | None = None) -> None:
 def _fail(message: str, debug: bool, status: int = 2) -> int:
     if debug:
         traceback.print_exc()
-    click.echo(f"harness: error: {message}", err=True)
+    with contextlib.suppress(OSError):  # the terminal may be what has gone
+        click.echo(f"harness: error: {message}", err=True)
     return status

@@ -130,7 +130,7 @@ def command(given: CheckOptions) -> int:
     if judged is None:
         return faults.status
     if judged.images.name != suite.dataset:
-        suite = suite.on(judged.images.name)
+        suite = suite.found_as(judged.images.name)
     baseline = read_baseline(baseline_path(given.place, suite.name, judged.name))
     values = values_of(read_record(given.record), judged) if given.record else {}
     shards = output_folder(given.out) / "shards"

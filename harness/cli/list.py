@@ -12,7 +12,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from harness.cli import options
-from harness.errors import BadInput
 
 FOR_MACHINES = ("spec",)
 """Columns that --json has and the table does not: they say again what others say."""
@@ -43,6 +42,8 @@ def table(rows: list[dict[str, Any]], title: str) -> Table:
 def _print(rows: list[dict[str, Any]], as_json: bool, title: str) -> None:
     if as_json:
         click.echo(json.dumps(rows, indent=1, ensure_ascii=False))
+        return
+    if not rows:
         return
     from harness.cli.tables import wide
 
@@ -97,9 +98,9 @@ def list_entrants(given: EntrantsOptions) -> int:
     suite = find_suite(given.suite_name)
     rows = entrant_rows(suite, model_dir=given.model_dir, own_folders=own_folders())
     if not rows:
-        raise BadInput(
-            f"expected entrants of {suite.name}, got none that ship or that RobustBench has;"
-            " train one (harness train) or name one: checkpoint:PATH@ARCHITECTURE, python:MODULE:CALLABLE"
+        options.told(
+            f"no entrant of {suite.name} ships or is in RobustBench; train one: harness train --suite {given.suite_name}"
+            " --recipe sat; or judge your own: --entrants checkpoint:PATH@ARCHITECTURE or python:MODULE:CALLABLE"
         )
     _print(rows, given.as_json, f"entrants of {suite.name}")
     return 0

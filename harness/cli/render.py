@@ -16,6 +16,7 @@ def command(out: Path | None, check: bool) -> int:
     """Render the leaderboards from the records. Only pages that change are written."""
     from harness.run.folders import output_folder
     from harness.run.site import render_site
+    from leaderboards.records.files import is_leftover
 
     site = render_site(output_folder(out), check)
     for problem in site.problems:
@@ -24,7 +25,7 @@ def command(out: Path | None, check: bool) -> int:
     if check:
         for path, words in [
             *((path, "not what the records make") for path in changed),
-            *((p, "no record's") for p in removed),
+            *((p, "left by a command that was killed" if is_leftover(p) else "no record's") for p in removed),
         ]:
             click.echo(f"{path.relative_to(site.root).as_posix()}: {words}")
         if changed or removed:

@@ -20,6 +20,7 @@ class RunOptions:
     measures: str | None
     limit: int | None
     shard_size: int | None
+    seed: int | None
     device: str
     precision: str
     out: Path | None
@@ -48,6 +49,7 @@ class RunOptions:
     help="Judge only the first N examples; the record is marked partial.",
 )
 @click.option("--shard-size", type=int, callback=options.positive, help="Examples a shard, in place of the suite's.")
+@click.option("--seed", type=int, help="Of all random numbers, in place of the measures' own [default: 0].")
 @options.device
 @options.precision
 @options.out
@@ -97,11 +99,7 @@ def command(given: RunOptions) -> int:
         measures=tuple(chosen_measures(options.names(given.measures, "--measures"), suite)),
         entrants=tuple(
             chosen_entrants(
-                specs,
-                suite,
-                model_dir=given.model_dir,
-                own_folders=own_folders(),
-                allow_pickle=given.allow_pickle,
+                specs, suite, model_dir=given.model_dir, own_folders=own_folders(), allow_pickle=given.allow_pickle
             )
         ),
         named=bool(specs),
@@ -111,6 +109,7 @@ def command(given: RunOptions) -> int:
         precision=given.precision,
         limit=given.limit,
         shard_size=given.shard_size,
+        seed=given.seed,
         download=given.download,
         inception_weights=given.inception_weights,
     )

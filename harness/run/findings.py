@@ -13,10 +13,18 @@ from filelock import FileLock
 
 from harness.measures.measure import Measure
 from harness.run.plan import Judged, Plan, Task
+from harness.run.portable import portable_spec, portable_values, portable_words
 from harness.run.store import Shard, Store
 from leaderboards.records.arrays import write_arrays
 from leaderboards.records.dynamics import columns
-from leaderboards.records.files import read_record, record_files, record_path, write_atomically, write_record
+from leaderboards.records.files import (
+    read_record,
+    record_files,
+    record_path,
+    remove_leftovers,
+    write_atomically,
+    write_record,
+)
 from leaderboards.records.schema import (
     Arrays,
     EntrantInfo,
@@ -98,7 +106,7 @@ def _entrant_info(judged: Judged, parameters: int, arrays_folder: Path) -> Entra
     card = judged.entrant.card
     return EntrantInfo(
         name=card.name,
-        spec=judged.entrant.spec,
+        spec=portable_spec(judged.entrant.spec),
         source=card.source,
         architecture=card.architecture,
         parameters=parameters,
@@ -110,7 +118,7 @@ def _entrant_info(judged: Judged, parameters: int, arrays_folder: Path) -> Entra
         additional_data=card.additional_data,
         weights_sha256=judged.weights.sha256,
         files=tuple(FileInfo(name=file.name, sha256=file.sha256) for file in judged.weights.files),
-        training=dict(card.training),
+        training=portable_values(card.training),
         dynamics=training_log(card, arrays_folder),
     )
 
@@ -143,6 +151,7 @@ def write_findings(plan: Plan, store: Store, out: Path) -> list[Record]:
 
 def _write_findings(plan: Plan, store: Store, out: Path) -> list[Record]:
     results, folder = out / "results", out / "arrays"
+    remove_leftovers(results, folder, out / "samples")
     records = []
     for index, judged in enumerate(plan.judged):
         found: dict[str, Measurement] = {}
@@ -161,6 +170,7 @@ def _write_findings(plan: Plan, store: Store, out: Path) -> list[Record]:
             suite=suite_info(plan, judged),
             suite_title=plan.suite.title,
             suite_description=plan.suite.description,
+            suite_words=portable_words(plan.suite.asked),
             entrant=_entrant_info(judged, parameters, folder),
             limit=plan.limit,
             measurements=found,
@@ -202,6 +212,19 @@ def settings_apart(record: Record, plan: Plan) -> str:
         if made != planned:
             return f"{made[0]} on {made[1]} in shards of {made[2]}"
     return ""
+
+
+def seeds_apart(record: Record, plan: Plan) -> str:
+    """The seeds of a record where the plan's are others; else empty.
+
+    Numbers of two seeds stand in no record together, and none takes another's place: each seed has a folder of its own.
+    """
+    held = {name: measurement.seed for name, measurement in record.measurements.items()}
+    planned = {measure.name: measure.seed for measure in plan.measures}
+    same = all(held[name] == planned[name] for name in held.keys() & planned.keys())
+    if same and not set(held.values()).isdisjoint(planned.values()):
+        return ""
+    return ", ".join(map(str, sorted(set(held.values()))))
 
 
 def _merged(results: Path, folder: Path, record: Record) -> Record:

@@ -11,8 +11,9 @@ from harness.data import datasets
 from harness.data.images import ImageSet, Split
 from harness.errors import BadInput
 from harness.measures.sources import Sources
-from harness.run.findings import of_the_same, settings_apart, suite_info
+from harness.run.findings import of_the_same, seeds_apart, settings_apart, suite_info
 from harness.run.plan import Judged, Plan
+from harness.run.portable import of_one_place
 from harness.suites.suite import Suite
 from leaderboards.records.files import file_stem, read_record
 from leaderboards.records.schema import RecordError
@@ -29,13 +30,18 @@ def refuse_overwriting(judged: Judged, plan: Plan, out: Path) -> None:
         except RecordError:
             continue
         there = record.entrant
-        if there.spec != judged.entrant.spec and there.weights_sha256 != judged.weights.sha256:
+        if not of_one_place(there.spec, judged.entrant.spec) and there.weights_sha256 != judged.weights.sha256:
             raise BadInput(
                 f"expected a name of its own, got {name!r}, which {there.spec} has on this board;"
                 " rename it, or name another --out"
             )
         if record.limit != plan.limit or not of_the_same(record, suite_info(plan, judged), judged.weights.sha256):
             continue
+        if seeds := seeds_apart(record, plan):
+            mine = ", ".join(map(str, sorted({measure.seed for measure in plan.measures})))
+            raise BadInput(
+                f"expected the seed of the record of {name!r} ({seeds}), got {mine}; name another --out for each seed"
+            )
         if apart := settings_apart(record, plan):
             raise BadInput(
                 f"expected the settings that the record of {name!r} has ({apart}), got {plan.precision} on {plan.device} in"

@@ -142,6 +142,7 @@ def judge(
     precision: str = "fp32",
     workers: int = 0,
     shard_size: int | None = None,
+    seed: int | None = None,
     data_dir: Path | str = "data",
     model_dir: Path | str = "models",
     out: Path | str | None = None,
@@ -151,10 +152,10 @@ def judge(
 ) -> Judgement:
     """Measure a classifier on a suite: the same numbers as `harness run`, with the same arguments.
 
-    `measures` are the suite's unless named. `workers` 0 works in this process; more are processes of their own, one a device
-    or CPU core, and then a script needs `if __name__ == "__main__"`. `out` keeps shards and records, so that the same call
-    again measures only what is missing; without it nothing is kept. `progress` is called with a line for each task (print,
-    say); without it nothing is said.
+    `measures` are the suite's unless named; `seed` takes the place of all of theirs. `workers` 0 works in this process; more
+    are processes of their own, one a device or CPU core, and then a script needs `if __name__ == "__main__"`. `out` keeps
+    shards and records, so that the same call again measures only what is missing; without it nothing is kept. `progress` is
+    called with a line for each task (print, say); without it nothing is said.
 
     Raises BadInput for what the caller can mend, and NotMeasured where the classifier's own code fails.
     """
@@ -180,6 +181,7 @@ def judge(
             precision=precision,
             limit=limit,
             shard_size=shard_size,
+            seed=seed,
             download=download,
         )
         session = begin(request, faults)

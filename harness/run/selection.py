@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 
 import zoo
@@ -81,6 +81,28 @@ def own_measure(name: str) -> Measure:
     if found.name in MEASURES:
         raise BadInput(f"expected a name of its own for the measure {name}, got {found.name!r}; rename it")
     return found
+
+
+SEEDS = 2**31
+"""A seed is below this: every generator of random numbers takes it."""
+
+
+def with_seed(measures: Sequence[Measure], seed: int | None) -> list[Measure]:
+    """The measures with a seed in place of their own; None leaves them as they are.
+
+    Raises BadInput for a seed that is none, and for a measure whose seed is no field of it.
+    """
+    if seed is None:
+        return list(measures)
+    if not 0 <= seed < SEEDS:
+        raise BadInput(f"expected a seed from 0 to {SEEDS - 1}, got {seed}; give another")
+    for measure in measures:
+        if not is_dataclass(measure) or "seed" not in {field.name for field in fields(measure) if field.init}:
+            raise BadInput(
+                f"expected a measure that takes a seed, got {measure.name}, a {type(measure).__name__};"
+                " make `seed: int = 0` a field of its dataclass, or leave the seed out"
+            )
+    return [replace(measure, seed=seed) for measure in measures]  # type: ignore[type-var]
 
 
 def chosen_entrants(

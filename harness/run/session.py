@@ -17,7 +17,8 @@ from harness.run.executors.executor import Executor, Report
 from harness.run.findings import write_findings
 from harness.run.inputs import refuse_overwriting, sources, with_images
 from harness.run.plan import Plan, Task, make_plan
-from harness.run.selection import Faults, available
+from harness.run.selection import Faults, available, with_seed
+from harness.run.signals import undisturbed
 from harness.run.store import Store
 from harness.suites.suite import Suite
 from leaderboards.records.schema import Record
@@ -28,6 +29,7 @@ class Request:
     """What is to be measured. `named`: the entrants were asked for by name, so a missing file is a fault.
 
     `limit` judges the first examples alone, `shard_size` takes the place of the suite's; `device` is the workers'.
+    `seed` takes the place of every measure's own.
     """
 
     suite: Suite
@@ -42,6 +44,7 @@ class Request:
     shard_size: int | None = None
     download: bool = False
     inception_weights: Path | None = None
+    seed: int | None = None
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,8 @@ class Session:
         try:
             executor(self.plan, self.todo, self.store, report)
         finally:
-            records = write_findings(self.plan, self.store, self.out)
+            with undisturbed():
+                records = write_findings(self.plan, self.store, self.out)
         return records
 
 
@@ -98,7 +102,7 @@ def begin(request: Request, faults: Faults) -> Session | None:
     judged = with_images(ready, suite, data_dir=request.data_dir, download=request.download)
     if judged[0].images.name != suite.dataset:
         faults.tell(f"the images are JPEG copies: recorded as {judged[0].images.name}, not {suite.dataset}")
-        suite = suite.on(judged[0].images.name)
+        suite = suite.found_as(judged[0].images.name)
     if request.shard_size:
         suite = replace(suite, shard_size=request.shard_size)
     beside = sources(
@@ -111,7 +115,7 @@ def begin(request: Request, faults: Faults) -> Session | None:
     plan = make_plan(
         suite,
         judged,
-        [measure.bound(beside) for measure in request.measures],
+        [measure.bound(beside) for measure in with_seed(request.measures, request.seed)],
         precision=request.precision,
         device=request.device.type,
         limit=request.limit,

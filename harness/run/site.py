@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
+
+from filelock import FileLock
 
 from harness.suites.suite import SUITES, Suite
 from leaderboards.board.entry import Published
@@ -67,5 +70,12 @@ def suite_page(suite: Suite) -> SuitePage:
 def render_site(out: Path, check: bool = False) -> Site:
     """Render out/site from out/results: the built-in suites, and those that only records know. `check` writes nothing."""
     root = out / "site"
+    if not check:
+        out.mkdir(parents=True, exist_ok=True)
+    with contextlib.nullcontext() if check else FileLock(out / ".lock"):  # one at a time
+        return _rendered(out, root, check)
+
+
+def _rendered(out: Path, root: Path, check: bool) -> Site:
     pages = [suite_page(suite) for suite in SUITES.values()]
     return Site(root, render(out / "results", root, pages, out / "arrays", out / "samples", check=check))

@@ -112,7 +112,7 @@ def find_suite(name: str) -> Suite:
         return SUITES[name]
     path = Path(name)
     if path.suffix == ".toml" or path.is_file():
-        return read_suite(path)
+        return replace(read_suite(path), asked=("--suite", name))
     raise BadInput(
         f"expected a suite, got {name!r};{did_you_mean(name, SUITES)} choose one of {', '.join(SUITES)},"
         " or give the path of a .toml file"

@@ -41,6 +41,7 @@ class Suite:
     which AutoAttack draws its random starts: another size is another (equally valid) draw. `entrants` are judged by
     default, besides every own entrant of the suite; `zoo_dataset` is RobustBench's name for the data, where it has models
     for it, `base` the suite that this one varies, and `loader` the user's own code, module:callable, that gives the data.
+    `asked` are the words of a command that name it where its name alone does not.
     """
 
     name: str
@@ -60,6 +61,12 @@ class Suite:
     description: str = ""
     base: str = ""
     loader: str = ""
+    asked: tuple[str, ...] = ()
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The words by which a command names it; () for one that only Python knows."""
+        return self.asked or (("--suite", self.name) if SUITES.get(self.name) == self else ())
 
     @property
     def loaded_from(self) -> str:
@@ -98,11 +105,16 @@ class Suite:
             loader=loader,
             zoo_dataset=self.zoo_dataset or self.dataset,
             base=self.base or self.name,
+            asked=(*self.words, "--dataset", loader or dataset) if self.words else (),
             description=(
                 f"The suite {self.name} on the data set {dataset}: not comparable with figures on {self.dataset}."
                 f" {self.description}"
             ).strip(),
         )
+
+    def found_as(self, dataset: str) -> Suite:
+        """The suite on data that was found under another name than asked for: a command asks for it as before."""
+        return replace(self.on(dataset), asked=self.words)
 
 
 def data_name(dataset: str) -> tuple[str, str]:

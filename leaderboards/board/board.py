@@ -178,6 +178,7 @@ def _notes(record: Record | None, row: Published | None, usual: Mapping[str, tup
             notes.append(f"{name}: on {measurement.n} examples, others on {n}")
         if measurement.provenance.precision != "fp32":
             notes.append(f"{name}: in {measurement.provenance.precision}")
+    notes += _seeds(record) if record else ()
     entry = Entry(record, row)
     measured = entry.measured("autoattack", "autoattack_accuracy")
     if entry.ranking is None and not (record and record.partial):
@@ -189,6 +190,14 @@ def _notes(record: Record | None, row: Published | None, usual: Mapping[str, tup
         if row.best_known_accuracy < lowest:
             notes.append(f"a published attack goes lower: {percent(row.best_known_accuracy)}{THIN}%")
     return tuple(dict.fromkeys(notes))
+
+
+def _seeds(record: Record) -> list[str]:
+    """The seed of a record's numbers where it is not 0, the usual one; by measure where they differ."""
+    seeds = {name: measurement.seed for name, measurement in record.measurements.items()}
+    if len(set(seeds.values())) == 1:
+        return [f"seed {seed}" for seed in set(seeds.values()) if seed]
+    return [f"{name}: seed {seed}" for name, seed in seeds.items() if seed]
 
 
 def _ranked(entries: Sequence[Entry]) -> tuple[Entry, ...]:

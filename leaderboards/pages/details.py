@@ -140,28 +140,40 @@ def _word(value: Any) -> str:
 
 
 def commands(record: Record) -> tuple[str, ...]:
-    """What to type to measure a record again: one command for each device and precision that it was measured with.
+    """What to type to measure a record again: a command for each device, precision, shard size and seed that it was measured
+    with.
 
     Every word is quoted for a POSIX shell. There is no command where a name holds characters that cannot be seen: a
-    text that reads harmlessly could then be pasted as another.
+    text that reads harmlessly could then be pasted as another. Nor is there one for what lived in a process's memory.
     """
     presets = (str(measurement.settings.get("preset", "")) for measurement in record.measurements.values())
-    names = (record.suite.name, record.entrant.spec, *record.measurements, *presets)
-    if not all(name.isprintable() for name in names):
+    suite = record.suite_words or ("--suite", record.suite.name)
+    names = (*suite, record.entrant.spec, *record.measurements, *presets)
+    if record.entrant.source == "memory" or not all(name.isprintable() for name in names):
         return ()
-    runs: dict[tuple[str, str], list[str]] = {}
+    runs: dict[tuple[str, ...], list[str]] = {}
     for name, measurement in record.measurements.items():
         preset = measurement.settings.get("preset")
         asked = f"{name}:{preset}" if name == GENERATION and isinstance(preset, str) and preset else name
-        runs.setdefault((measurement.provenance.device, measurement.provenance.precision), []).append(asked)
+        runs.setdefault(_conditions(measurement), []).append(asked)
     limit = [] if record.limit is None else ["--limit", str(record.limit)]
     return tuple(
         shlex.join(
             [
-                *("harness", "run", "--suite", record.suite.name, "--entrants", record.entrant.spec),
-                *("--measures", ",".join(measures), *limit, "--device", device, "--precision", precision),
+                *("harness", "run", *suite, "--entrants", record.entrant.spec),
+                *("--measures", ",".join(measures), *limit, *conditions),
             ]
         )
-        for (device, precision), measures in runs.items()
-        if device.isprintable() and precision.isprintable()
+        for conditions, measures in runs.items()
+        if all(word.isprintable() for word in conditions)
+    )
+
+
+def _conditions(measurement: Measurement) -> tuple[str, ...]:
+    """Options of a command that decide numbers, as they were."""
+    size, made = measurement.settings.get("shard_size"), measurement.provenance
+    return (
+        *(("--shard-size", str(size)) if isinstance(size, int) else ()),
+        *(("--seed", str(measurement.seed)) if measurement.seed else ()),
+        *("--device", made.device, "--precision", made.precision),
     )

@@ -10,7 +10,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from leaderboards.records.files import file_stem, write_atomically
+from leaderboards.records.files import file_stem, is_leftover, write_atomically
 from leaderboards.records.schema import Record
 
 MARK = '<meta name="generator" content="robust-energy-harness leaderboards">'
@@ -29,6 +29,7 @@ def record_page(record: Record) -> str:
 class Site:
     """Pages under `root`. Write each page once, then `remove_stale`: the lists hold what happened, sorted by path.
 
+    Nobody else may write there meanwhile: a file that is half written is then one that a killed command has left.
     With `check`, no file is touched: the lists hold what would happen.
     """
 
@@ -50,13 +51,14 @@ class Site:
             self.written.append(path)
 
     def remove_stale(self) -> None:
-        """Remove our pages that were not written this time, and the folders that this empties.
+        """Remove our pages that were not written this time, what killed commands left, and the folders that this empties.
 
         Links are not followed: what lies outside the site is never touched.
         """
         made = {*self.written, *self.unchanged}
         for folder, _, files in os.walk(self.root, topdown=False):
-            stale = [path for name in files if (path := Path(folder, name)) not in made and _is_ours(path)]
+            left = [path for name in files if (path := Path(folder, name)) not in made]
+            stale = [path for path in left if _is_ours(path) or is_leftover(path)]
             self.removed += stale
             if self.check:
                 continue

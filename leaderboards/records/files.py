@@ -20,6 +20,7 @@ from leaderboards.records.schema import SCHEMA_VERSION, Record, RecordError
 
 _PLAIN = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,118}[A-Za-z0-9_])?")
 _DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(10))}
+_LEFTOVER = re.compile(r"\..+\.[0-9a-f]{16}\.tmp")
 _TAKEN = _DEVICES | {"index", "compare", "board"}  # pages and files of a suite have these names
 
 
@@ -60,6 +61,17 @@ def write_atomically(path: Path, content: bytes, lasting: bool = True) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def is_leftover(path: Path) -> bool:
+    """Whether a file is what `write_atomically` leaves where it is killed; or what it is writing at this moment."""
+    return _LEFTOVER.fullmatch(path.name) is not None and path.is_file() and not path.is_symlink()
+
+
+def remove_leftovers(*folders: Path) -> None:
+    """Remove what killed commands have left in folders and below; the caller sees to it that nobody writes there now."""
+    for path in (path for folder in folders for path in folder.rglob(".*.tmp") if is_leftover(path)):
+        path.unlink(missing_ok=True)
 
 
 def write_record(results: Path, record: Record) -> tuple[Path, bool]:

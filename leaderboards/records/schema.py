@@ -199,6 +199,10 @@ class Record(_Part):
     suite: SuiteInfo
     suite_title: str = Field(default="", description="for a page that knows the suite from its records alone")
     suite_description: str = ""
+    suite_words: tuple[str, ...] = Field(
+        default=(),
+        description="how a command names a suite that is not built in: its file, other data; empty: by its name",
+    )
     entrant: EntrantInfo
     limit: int | None = Field(default=None, ge=1)
     measurements: dict[str, Measurement] = Field(description="by the measure's name")
@@ -230,7 +234,10 @@ class Record(_Part):
 
     def _plain(self) -> dict[str, Any]:
         # model_dump(mode="json") would leave NaN a float: json.dumps refuses it, and it is unequal to itself
-        return json.loads(self.model_dump_json())
+        plain = json.loads(self.model_dump_json())
+        if not plain["suite_words"]:  # the file of a built-in suite's record says nothing of it
+            del plain["suite_words"]
+        return plain
 
     def findings(self) -> dict[str, Any]:
         """The record less what differs between two runs that found the same: seconds and provenance."""

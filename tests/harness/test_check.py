@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -59,7 +60,8 @@ def test_the_standard_entrant_fails_against_a_robust_baseline_before_autoattack(
     harness_here, tmp_path: Path, baseline: Callable[[str], str]
 ) -> None:
     out = tmp_path / "out"
-    check = ("check", "--suite", "digits", "--entrant", "standard", "--baseline", baseline("weat-adv"))
+    place = ("--baseline", baseline("weat-adv"), "--margin", "0.03")
+    check = ("check", "--suite", "digits", "--entrant", "standard", *place)
     found = harness_here(*check, *HERE, "--out", str(out), "--json", "--lost", str(out / "lost.tsv"))
     assert found.returncode == 1, found.stderr
     verdict = json.loads(found.stdout)
@@ -76,7 +78,7 @@ def test_a_shipped_entrant_passes_against_its_own_baseline(
     harness_here, tmp_path: Path, baseline: Callable[[str], str]
 ) -> None:
     check = ("check", "--suite", "digits", "--entrant", "weat-adv", "--baseline", baseline("weat-adv"))
-    found = harness_here(*check, "--margin", "0.03", "--out", str(tmp_path / "out"), "--json")
+    found = harness_here(*check, "--margin", "0.03", "--out", str(tmp_path / "out"), "--json", "--full")
     assert found.returncode == 0, found.stderr
     (gate,) = json.loads(found.stdout)["gates"]
     assert gate["lost"] <= 2, "another processor may break another example"
@@ -96,8 +98,9 @@ def test_slightly_perturbed_weights_do_not_fail(harness_here, tmp_path: Path, ba
     assert found.returncode in (0, 3), found.stdout
 
 
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_an_interrupted_check_resumes_and_measures_what_a_run_measures(
-    harness_here, start: Callable, tmp_path: Path
+    harness_here, start: Callable, tmp_path: Path, number: signal.Signals
 ) -> None:
     run, out = tmp_path / "run", tmp_path / "check"
     size = ("--limit", "20")
@@ -112,13 +115,26 @@ def test_an_interrupted_check_resumes_and_measures_what_a_run_measures(
     )
     assert done.returncode == 0, done.stderr
 
-    check = ("check", "--suite", "digits", "--entrant", "sat", "--baseline", str(file), "--margin", "0.3", *HERE)
+    check = (
+        "check",
+        "--suite",
+        "digits",
+        "--entrant",
+        "sat",
+        "--baseline",
+        str(file),
+        "--margin",
+        "0.3",
+        *HERE,
+        "--full",
+    )
     process = start(*check, "--out", str(out))
     while len(list(out.rglob("*.safetensors"))) < 2:  # natural images, and AutoAttack after a stage
         assert process.poll() is None, "the check ended before it could be killed"
         time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
+    process.send_signal(number)
     process.communicate()
+    assert process.returncode == (128 + number if number == signal.SIGTERM else -number)
     time.sleep(1.5)  # its workers notice within a second
     assert len(list(out.rglob("*.safetensors"))) == 2
 
@@ -182,7 +198,7 @@ def test_many_gates_are_judged_together_and_values_too(
         "--json",
         *HERE,
     )
-    same = harness_here("check", "--entrant", "weat-adv", *common)
+    same = harness_here("check", "--entrant", "weat-adv", *common, "--full")
     assert same.returncode == 0, same.stdout + same.stderr
     found = {gate["name"]: gate for gate in json.loads(same.stdout)["gates"]}
     assert found["energy"]["worsening"] == pytest.approx(0, abs=1e-3)
@@ -203,6 +219,14 @@ def test_many_gates_are_judged_together_and_values_too(
         (["--gates", "nowhere.toml"], ["TOML in nowhere.toml"]),
         (["--record", f"{LEADERBOARDS}/results/digits/sat.json"], ["record of standard", "got one of sat"]),
         (["--suite", "cifar10"], ["got"]),
+        (
+            ["--margin", "0.01"],
+            [
+                "expected a margin that 200 examples can decide, got 0.01 for the gate 'robust'",
+                "a drop of 1.9 points is not excluded; give a margin of 0.0194, or judge 390 examples",
+            ],
+        ),
+        (["--margin", "0"], ["got 0 for the gate 'robust'", "give a margin of 0.0194"]),
     ],
 )
 def test_bad_input_is_one_line(
@@ -216,6 +240,23 @@ def test_bad_input_is_one_line(
     assert "Traceback" not in done.stderr
     for part in parts:
         assert part in lines[0], lines[0]
+
+
+def test_equal_weights_pass_at_once_and_say_so(harness_here, tmp_path: Path, baseline: Callable[[str], str]) -> None:
+    out, summary = tmp_path / "out", tmp_path / "summary.md"
+    copy = tmp_path / "copy.safetensors"
+    shutil.copy(ROOT / "zoo" / "digits" / "weat-adv.safetensors", copy)
+    for entrant in ("weat-adv", f"checkpoint:{copy}@digits-cnn"):
+        check = ("check", "--suite", "digits", "--entrant", entrant, "--baseline", baseline("weat-adv"))
+        done = harness_here(*check, "--out", str(out), "--json", "--summary", str(summary), "--junit", f"{out}/j.xml")
+        assert done.returncode == 0, done.stderr
+        verdict = json.loads(done.stdout)
+        said = "robust accuracy: the weights are the baseline's own; nothing was measured (--full measures)"
+        (gate,) = verdict["gates"]
+        assert (verdict["outcome"], verdict["cost"], gate["statement"], gate["lost"]) == ("pass", {}, said, None)
+        assert verdict["line"].endswith(f" on digits: {said}")
+        assert "| robust | ✅ pass |" in summary.read_text()
+    assert not list(out.rglob("*.safetensors")), "nothing was measured, also where the margin could not be decided"
 
 
 def test_a_baseline_of_another_suite_is_refused_with_the_difference(
@@ -260,6 +301,7 @@ def steps(**inputs: str) -> list[tuple[str, dict[str, str]]]:
 
 def test_the_workflow_fails_a_job_and_reports(shell: Callable, tmp_path: Path, baseline: Callable[[str], str]) -> None:
     given = {"suite": "digits", "entrant": "standard", "baseline": baseline("weat-adv"), "prepare": "touch ready"}
+    given["margin"] = "0.03"
     results = [shell(run, environment) for run, environment in steps(**given)]
     assert [done.returncode for done in results] == [0, 0, 1], results[-1].stderr
     place = tmp_path / "job"
@@ -276,8 +318,8 @@ def test_the_workflow_may_let_an_undecided_check_through(
     shell: Callable, tmp_path: Path, baseline: Callable[[str], str]
 ) -> None:
     gates = tmp_path / "gates.toml"
-    gates.write_text("[standard]\nmargin = 0.001\n")
-    given = {"suite": "digits", "entrant": "standard", "baseline": baseline("standard"), "gates": str(gates)}
+    gates.write_text("[standard]\nmargin = 0.03\n")
+    given = {"suite": "digits", "entrant": "standard", "baseline": baseline("sat"), "gates": str(gates)}
     for allowed, status in (("false", 3), ("true", 0)):
         run, environment = steps(**given, allow_undecided=allowed, options="--workers 1")[-1]
         done = shell(run, environment)

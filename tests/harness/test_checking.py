@@ -14,6 +14,7 @@ from harness.check.check import Check
 from harness.check.conditions import MeasureInfo
 from harness.check.gates import Gate, Gates, robust_gate
 from harness.check.preparation import Checking, values_of
+from harness.check.sequential import FlagGate
 from harness.check.statistics import Outcome
 from harness.check.verdict import AccuracyResult, ValueResult
 from harness.errors import BadInput
@@ -44,7 +45,7 @@ def checking(tmp_path: Path) -> Checking:
         judged=Judged(entrant, entrant.weights(), images),
         suite=SUITE,
         baseline=from_record(shipped("weat-adv"), ROOT / "leaderboards" / "arrays"),
-        gates=robust_gate(0.01),
+        gates=robust_gate(0.03),
         store=Store(tmp_path / "shards"),
         beside=beside,
         devices=(torch.device("cpu"),),
@@ -79,6 +80,44 @@ def test_what_cannot_be_checked_is_refused_before_anything_is_measured(checking:
     other = replace(checking, suite=replace(SUITE, eps="0.1"))
     with pytest.raises(BadInput, match=r"suite eps 0\.15\), got suite eps 0\.1;"):
         _ = other.plan
+
+
+@pytest.mark.parametrize(("n", "margin"), [(200, 0.0), (200, 0.01), (389, 0.01), (100, 0.03)])
+def test_the_margin_and_the_number_that_a_refusal_names_would_do(n: int, margin: float) -> None:
+    def gate(examples: int, allowed: float) -> FlagGate:
+        return FlagGate("robust", allowed, 0.05, np.ones(examples, dtype=bool), fail_looks=3, pass_looks=2)
+
+    refused = gate(n, margin)
+    assert refused.least_bound >= margin
+    allowed = np.floor(refused.least_bound * 1e4 + 1) / 1e4
+    enough = refused.examples_to_pass
+    for examples, wide in ((n, allowed), *([(enough, margin)] if enough else [])):
+        flags = gate(examples, wide)
+        everything = np.arange(examples)
+        flags.exactly(everything, np.ones(examples, dtype=bool))
+        assert flags.passes(everything, last=True), "an entrant that is as good, image by image"
+    assert (enough is None) == (margin == 0)
+    if enough:
+        assert gate(enough - 1, margin).least_bound >= margin, "no fewer would do"
+
+
+def test_a_margin_that_cannot_be_decided_is_refused_before_anything_is_measured(checking: Checking) -> None:
+    with pytest.raises(
+        BadInput, match=r"expected a margin that 200 examples can decide, got 0\.019 for the gate 'robust'"
+    ):
+        replace(checking, gates=robust_gate(0.019))()
+    assert not list(checking.store.root.rglob("*"))
+
+
+def test_the_baselines_own_weights_are_measured_only_where_all_is_asked_for(checking: Checking) -> None:
+    record = shipped("standard")
+    same = replace(checking, baseline=from_record(record, ROOT / "leaderboards" / "arrays"))
+    assert (same().outcome, same().cost) == (Outcome.PASS, {})
+    gates = Gates((Gate("plain", 0.03, measure="standard"),))
+    assert replace(same, gates=gates, full=True)().cost == {"natural": 200}
+    was = same.baseline.description.model_copy(update={"device": "cuda"})
+    other = replace(same, baseline=replace(same.baseline, description=was), gates=gates)
+    assert other().cost == {"natural": 200}, "measured elsewhere: another draw of attacks"
 
 
 def test_the_plan_is_the_baselines_own_run(checking: Checking) -> None:

@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from harness.cli.render import command
 from harness.run.findings import training_log
 from leaderboards.records.arrays import read_arrays
+from leaderboards.records.files import remove_leftovers
 from zoo.cards import read_card
 from zoo.entrant import Card
 from zoo.published import published
@@ -38,6 +39,52 @@ def test_every_published_entry_is_a_row_from_the_start(tmp_path: Path) -> None:
         assert len(rows) == count
         ranks = [row["rank"] for row in rows if row["rank"] is not None]
         assert ranks == sorted(ranks)
+
+
+def test_what_a_killed_command_left_is_named_and_cleared(tmp_path: Path) -> None:
+    out = ("--out", str(tmp_path))
+    assert run(*out)[0] == 0
+    folder = tmp_path / "site" / "cifar10"
+    left = folder / ".index.html.0123456789abcdef.tmp"
+    left.write_text("<html>")
+    elses = [folder / name for name in (".mine.tmp", "notes.0123456789abcdef.tmp", ".index.html.swp")]
+    for path in elses:
+        path.write_text("a user's own")
+    status, words = run(*out, "--check")
+    assert (status, words.splitlines()[0]) == (
+        1,
+        "cifar10/.index.html.0123456789abcdef.tmp: left by a command that was killed",
+    )
+    assert left.exists(), "a check removes nothing"
+    assert run(*out)[0] == 0
+    assert not left.exists()
+    assert all(path.exists() for path in elses)
+    assert run(*out, "--check")[0] == 0
+
+
+def test_a_kill_while_a_page_is_written_leaves_what_the_next_command_clears(tmp_path: Path) -> None:
+    code = (
+        "import os, pathlib, sys\n"
+        "from leaderboards.records import files\n"
+        "pathlib.Path.replace = lambda self, target: os.kill(os.getpid(), 9)\n"
+        "files.write_atomically(pathlib.Path(sys.argv[1]), b'a page', lasting=False)\n"
+    )
+    place = tmp_path / "site" / "digits" / "index.html"
+    done = subprocess.run([sys.executable, "-c", code, str(place)], cwd=DIGITS.parents[1], check=False)
+    assert done.returncode == -9
+    (left,) = place.parent.iterdir()
+    assert run("--out", str(tmp_path))[0] == 0
+    assert not left.exists()
+    assert place.exists()
+
+
+def test_a_run_clears_what_was_left_beside_its_records(tmp_path: Path) -> None:
+    left = [tmp_path / folder / ".x.json.00112233aabbccdd.tmp" for folder in ("results/digits", "arrays", "samples/a")]
+    for path in left:
+        path.parent.mkdir(parents=True)
+        path.touch()
+    remove_leftovers(*(tmp_path / folder for folder in ("results", "arrays", "samples", "nowhere")))
+    assert not any(path.exists() for path in left)
 
 
 def test_check_tells_where_site_and_records_disagree_and_writes_nothing(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from pyautoattack import AutoAttack
 from harness.classifier.precision import Precise
 from harness.data.datasets import digits
 from harness.measures import MEASURES
+from harness.run.signals import Asked, ending_raises, undisturbed
 from harness.run.store import Store
 from harness.suites.suite import SUITES
 from leaderboards.records.arrays import read_arrays
@@ -89,6 +90,81 @@ def test_ctrl_c_is_one_line_and_keeps_what_is_measured(start, tmp_path: Path) ->
     assert "Traceback" not in log.read_text()
     assert "run the same command again" in log.read_text().splitlines()[-1]
     assert records(out), "measures that were whole are in records"
+
+
+def group_lives(number: int) -> bool:
+    try:
+        os.killpg(number, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    ("number", "to_all"),
+    [(signal.SIGTERM, False), (signal.SIGHUP, True)],
+    ids=["to the run alone", "to its workers too, as a terminal that closes"],
+)
+def test_a_run_that_is_asked_to_end_does_what_ctrl_c_does(
+    start, tmp_path: Path, number: signal.Signals, to_all: bool
+) -> None:
+    out, log = tmp_path / "out", tmp_path / "log"
+    with log.open("wb") as stream:
+        heeding = {"preexec_fn": lambda: signal.signal(number, signal.SIG_DFL), "start_new_session": True}
+        process = start(*JOB, "--out", str(out), "--workers", "2", stderr=stream, **heeding)
+        while len(shard_files(out)) < 6:
+            assert process.poll() is None, "the run ended before it could be asked to end"
+            time.sleep(0.05)
+        (os.killpg if to_all else os.kill)(process.pid, number)
+        assert process.wait(timeout=60) == 128 + number
+    said = log.read_text()
+    assert "Traceback" not in said
+    assert said.splitlines()[-1] == (
+        f"harness: error: interrupted by {number.name}; run the same command again to go on"
+    )
+    assert records(out), "measures that were whole are in records"
+    left = time.monotonic() + 10
+    while group_lives(process.pid):
+        assert time.monotonic() < left, "a worker is left"
+        time.sleep(0.1)
+
+
+def test_workers_of_a_run_that_is_killed_end_without_a_word(start, tmp_path: Path) -> None:
+    out, log = tmp_path / "out", tmp_path / "log"
+    with log.open("wb") as stream:
+        process = start(*JOB, "--out", str(out), "--workers", "2", stderr=stream)
+        while len(shard_files(out)) < 6:
+            assert process.poll() is None, "the run ended before it could be killed"
+            time.sleep(0.05)
+        process.kill()
+        process.wait()
+    time.sleep(2)  # they notice within a second
+    assert "Traceback" not in log.read_text()
+
+
+def test_a_signal_waits_while_records_are_written() -> None:
+    done: list[str] = []
+
+    def write() -> None:
+        with undisturbed():
+            signal.raise_signal(signal.SIGTERM)
+            signal.raise_signal(signal.SIGHUP)
+            done.append("written")
+        done.append("never")
+
+    with pytest.raises(Asked) as asked, ending_raises():
+        write()
+    assert (asked.value.name, asked.value.status, done) == ("SIGTERM", 143, ["written"])
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_a_signal_that_is_ignored_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with ending_raises(), undisturbed():
+            signal.raise_signal(signal.SIGHUP)  # nohup
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_the_same_command_again_does_nothing(harness_here, tmp_path: Path) -> None:
@@ -260,3 +336,13 @@ def test_suites_and_measures_and_entrants_are_listed_for_people_and_machines(har
     assert len(names) == 76
     carmon = names["Carmon2019Unlabeled"]
     assert (carmon["published_autoattack_accuracy"], carmon["files_here"]) == (pytest.approx(0.5953), False)
+
+
+@pytest.mark.parametrize("suite", ["svhn", "tiny-imagenet"])
+def test_a_suite_without_entrants_is_an_answer_and_says_what_to_do(harness_here, suite: str) -> None:
+    machine, people = (harness_here("list", "entrants", "--suite", suite, *more) for more in (["--json"], []))
+    assert (machine.returncode, json.loads(machine.stdout)) == (0, [])
+    assert (people.returncode, people.stdout) == (0, "")
+    for done in (machine, people):
+        assert f"harness train --suite {suite} --recipe sat" in done.stderr
+        assert "--entrants checkpoint:PATH@ARCHITECTURE" in done.stderr

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import pickle
-import signal
 import threading
 import time
 from collections import deque
@@ -27,6 +26,7 @@ from harness.classifier.determinism import deterministic
 from harness.errors import BadInput, one_line
 from harness.run.executors.place import Answer, Assignment, Bench, Fault
 from harness.run.plan import Plan
+from harness.run.signals import left_to_the_parent
 from zoo.own_code import working_directory_importable
 
 _OUT_OF_MEMORY = -9
@@ -52,10 +52,10 @@ def _work(plan: Plan, device: torch.device, pipe: Connection, parent: int) -> No
         while True:
             try:
                 number, assignment = pipe.recv()
-            except EOFError:
+                answer = bench(number, assignment)
+                pipe.send(answer)
+            except (EOFError, ConnectionError):  # nobody waits for it any more; the bench itself raises neither
                 return
-            answer = bench(number, assignment)
-            pipe.send(answer)
             if _spoilt(answer, device):
                 return
 
@@ -138,22 +138,16 @@ class Processes:
         ours, theirs = self._context.Pipe()
         arguments = (self._plan, device, theirs, os.getpid())
         process = self._context.Process(target=_work, args=arguments, daemon=True)
-        # Ctrl-C reaches the whole process group; only this process answers it, and it ends its workers itself
-        here = threading.current_thread() is threading.main_thread()
-        handler = signal.signal(signal.SIGINT, signal.SIG_IGN) if here else None
         own = any(not type(measure).__module__.startswith("harness.") for measure in self._plan.measures)
         try:
             # a measure from the user's own module must be found there, too
-            with working_directory_importable() if own else contextlib.nullcontext():
+            with left_to_the_parent(), working_directory_importable() if own else contextlib.nullcontext():
                 process.start()
         except (pickle.PicklingError, AttributeError, TypeError) as error:
             raise BadInput(
                 f"expected entrants that can be sent to worker processes, got {one_line(error)};"
                 " judge them in this process (workers 0)"
             ) from error
-        finally:
-            if here:
-                signal.signal(signal.SIGINT, handler)
         theirs.close()
         return _Worker(process, ours, device)
 
