@@ -10,6 +10,9 @@ from types import ModuleType
 
 import pytest
 
+from harness.measures import PRESETS
+from harness.measures.generation_file import OBJECTIVES, SAMPLERS, STARTS, read_generation
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -49,6 +52,20 @@ def test_the_first_example_of_the_python_guide_prints_what_it_says(
     assert said is not None
     run(source, monkeypatch, tmp_path)
     assert said[1] in capsys.readouterr().out
+
+
+def test_the_example_of_the_guide_to_generation_runs_and_its_file_is_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (source,) = fenced("docs/generation.md")
+    run(source, monkeypatch, tmp_path)
+    assert capsys.readouterr().out == "0.000, n = 20\n"
+    text = (ROOT / "docs" / "generation.md").read_text(encoding="utf-8")
+    (tmp_path / "mine.toml").write_text(text.split("```toml\n")[1].split("```")[0], encoding="utf-8")
+    measure = read_generation(tmp_path / "mine.toml", PRESETS["short"])
+    assert (measure.images, measure.start.name, measure.sampler.name) == (200, "mix", "heun")
+    for kind in (*STARTS, *OBJECTIVES, *SAMPLERS):
+        assert f"| `{kind}` |" in text, "each has a row"
 
 
 def test_the_measure_of_the_contributing_guide_is_one(

@@ -40,7 +40,8 @@ class RunOptions:
     "--entrants", help="Comma-separated: NAME, robustbench:NAME, checkpoint:PATH[@ARCHITECTURE], python:MODULE:CALLABLE"
 )
 @click.option(
-    "--measures", help="Comma-separated, generation also with a preset (generation:50k); default: the suite's."
+    "--measures",
+    help="Comma-separated, generation also with a preset or file (generation:50k, generation:mine.toml); default: the suite's.",
 )
 @click.option(
     "--limit",

@@ -82,6 +82,6 @@ def show_results(records: Sequence[Record]) -> None:
 
 
 def show_generation(records: Sequence[Record]) -> None:
-    """Scores of generated images, a table an extractor, with the starts and the held-out images beside them."""
-    for title, rows in report.generation_tables(records):
-        wide(_table(title, report.GENERATION_HEADINGS, rows, ("entrant", "images")))
+    """Scores of generated images, a table an extractor and number of images: starts and held-out images beside them."""
+    for title, headings, rows in report.generation_tables(records):
+        wide(_table(title, headings, rows, ("entrant", "images")))

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from leaderboards.board.labels import label
+from harness.errors import BadInput
+from leaderboards.board.labels import EQUAL_N, label
 from leaderboards.records.schema import Quantity, Value
 
 NAMES = ("fid", "kid", "kid.sd", "inception_score", "inception_score.sd", "precision", "recall")
@@ -39,7 +40,8 @@ def _quantity(name: str, score: str) -> Quantity:
 
 
 QUANTITIES = {
-    f"{of}{score}": _quantity(f"{of}{score}", score)
+    f"{equal}{of}{score}": _quantity(f"{equal}{of}{score}", score)
+    for equal in ("", EQUAL_N)
     for of in ("", "starts.", "held_out.")
     for score in (*NAMES, "nearest_distance.mean", "nearest_distance.min")
 }
@@ -71,6 +73,18 @@ class Scores:
     kid_subset_size: int = 1000
     neighbourhood: int = 3
     neighbours_of: int = 10_000
+
+    def __post_init__(self) -> None:
+        fewest = {
+            "isc_splits": 1,
+            "kid_subsets": 1,
+            "kid_subset_size": 2,
+            "neighbourhood": 1,
+            "neighbours_of": self.neighbourhood + 1,
+        }
+        for name, least in fewest.items():
+            if getattr(self, name) < least:
+                raise BadInput(f"expected {name} of at least {least}, got {getattr(self, name)}; correct it")
 
     def __call__(self, images: Features, real: Features, method: str) -> dict[str, Value]:
         """Scores by name (NAMES). `method` names the extractor, and stands in every value."""

@@ -3,11 +3,14 @@
 The unit of work is a draw, not a test example: draw d has the class d mod K and random numbers of its own, a function of
 (seed, d, step), so that workers, shards and batches change nothing but the rounding of the network's sums. Starts come
 from training images alone, whose fingerprint is part of every key; the scores of the starts themselves (0 steps) and of
-held-out real images stand beside those of the results. FID errs high for few images.
+held-out real images stand beside those of the results. FID errs high for few images, so the three are compared at one
+number of images (`equal_n`): as many of the first draws, of their starts and of the held-out images, against the same
+training images.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -17,15 +20,16 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 from safetensors.numpy import save as save_arrays
-from torch import Tensor, nn
+from torch import nn
 
 from harness.classifier.stopwatch import seconds
 from harness.data.images import Examples, ImageSet
 from harness.errors import BadInput
 from harness.features.digits import as_bytes
-from harness.features.extractor import Extractor, extractor_for
-from harness.features.scores import NAMES, QUANTITIES, Features, Scores, nearest
+from harness.features.extractor import extractor_for
+from harness.features.scores import NAMES, QUANTITIES, Features, Scores
 from harness.measures.intervals import mean
+from harness.measures.material import Material
 from harness.measures.measure import Cost, Measure, Note, ShardResult, Summary, flags_of
 from harness.measures.sources import Sources
 from harness.sampling.descent import Descend, marks_of
@@ -36,58 +40,14 @@ from harness.sampling.samplers import SGLD, Sampler
 from harness.sampling.starts import PCAStart, Start
 from harness.sampling.training_images import TrainingImages
 from harness.threat import ThreatModel
-from leaderboards.board.labels import label
+from leaderboards.board.labels import EQUAL_N, label
 from leaderboards.records.files import write_atomically
 from leaderboards.records.schema import Quantity, Value
 
-HELD_OUT_DISTANCES = 2_000
-"""Held-out images whose nearest training images are looked for: on CIFAR-10 a minute on a CPU, once."""
 
-
-@dataclass(frozen=True)
-class Material:
-    """What draws are made from and held against. `extractor` None: there is none, for `reason`."""
-
-    training: TrainingImages
-    held_out: ImageSet
-    extractor: Extractor | None
-    reason: str = ""
-
-    def settings(self) -> dict[str, Any]:
-        train = self.training.images
-        return {
-            "train": {"fingerprint": train.fingerprint, "images": len(train)},
-            "held_out": {"fingerprint": self.held_out.fingerprint, "images": len(self.held_out)},
-            "extractor": self.extractor.settings() if self.extractor else None,
-        }
-
-    def real(self, images: ImageSet, device: torch.device) -> Features | None:
-        """Features of a whole split, made once for a data set and an extractor."""
-        if self.extractor is None:
-            return None
-        extractor = self.extractor
-        parts = {"fit": "features", "images": images.fingerprint, "extractor": extractor.settings()}
-
-        def make() -> dict[str, Tensor]:
-            features, logits = extractor(as_bytes(images.images), device)
-            return {"features": features, "logits": logits}
-
-        found = self.training.fits(parts, make)
-        return Features(found["features"], found["logits"])
-
-    def held_out_distances(self, device: torch.device) -> np.ndarray:
-        """Of the first held-out images to their nearest training images, made once for a data set."""
-        held_out, train = self.held_out.first(HELD_OUT_DISTANCES), self.training.images
-        parts = {"fit": "nearest", "images": held_out.fingerprint, "train": train.fingerprint}
-
-        def make() -> dict[str, Tensor]:
-            return {"distance": self.nearest(as_bytes(held_out.images).to(device))[1]}
-
-        return self.training.fits(parts, make)["distance"].numpy()
-
-    def nearest(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Index and distance of the nearest training image of each image (N, C, H, W) uint8."""
-        return nearest(images.flatten(1), as_bytes(self.training.images.images).flatten(1).to(images.device))
+def _evenly(size: int, n: int) -> np.ndarray:
+    """n of the numbers 0 to size - 1, evenly apart: the first ones of a set that is sorted would be one class."""
+    return np.arange(n) * size // max(1, n)
 
 
 @dataclass(frozen=True)
@@ -95,7 +55,7 @@ class Generation(Measure):
     """FID, KID, Inception Score, precision, recall and nearest training images of drawn images; energies along the path."""
 
     name: ClassVar[str] = "generation"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     heavy_arrays: ClassVar[frozenset[str]] = frozenset({"image", "start_image"})
     working_arrays: ClassVar[frozenset[str]] = frozenset({"features", "logits", "start_features", "start_logits"})
     exhibits: ClassVar[bool] = True
@@ -111,9 +71,24 @@ class Generation(Measure):
     preset: str = "short"
     material: Material | None = field(default=None, compare=False, repr=False)
 
+    def __post_init__(self) -> None:
+        for name, least in (("images", 1), ("batch_size", 1), ("reference_images", 2)):
+            if getattr(self, name) < least:
+                raise BadInput(f"expected {name} of at least {least}, got {getattr(self, name)}; correct it")
+        if self.tolerance is not None and not math.isfinite(self.tolerance):
+            raise BadInput(f"expected a tolerance that is a finite number, got {self.tolerance}; correct it")
+
+    @property
+    def origin(self) -> str:
+        """The preset that these settings are, or the name of the file that gave them; "" where only Python did."""
+        named = PRESETS.get(self.preset)
+        if named is None or replace(self, seed=named.seed, batch_size=named.batch_size) == named:
+            return self.preset
+        return ""
+
     def settings(self) -> dict[str, Any]:
         made = {
-            "preset": self.preset,
+            "preset": self.origin,
             "images": self.images,
             "start": asdict(self.start),  # type: ignore[call-overload]
             "objective": asdict(self.objective),  # type: ignore[call-overload]
@@ -130,7 +105,15 @@ class Generation(Measure):
             f"{e}.step_{k}.mean" for k in marks_of(self.sampler.steps) for e in ("joint_energy", "marginal_energy")
         ]
         energies = {name: Quantity(title=label(name), unit="energy") for name in steps}
-        return {**QUANTITIES, **energies, "steps.mean": Quantity(title=label("steps.mean"))}
+        counts = {
+            "steps.mean": Quantity(title=label("steps.mean")),
+            "steps.zero": Quantity(
+                title=label("steps.zero"),
+                unit="count",
+                description="They are their starts: at rest from the beginning.",
+            ),
+        }
+        return {**QUANTITIES, **energies, **counts}
 
     @property
     def _descend(self) -> Descend:
@@ -211,7 +194,7 @@ class Generation(Measure):
         material.held_out_distances(device)  # what the summary needs of real images is made here, where the device is
         if material.extractor is not None:
             for split in (material.training.images, material.held_out):
-                material.real(split, device)
+                material.real(split, material.extractor, device)
             for prefix, pictures in (("", image), ("start_", start)):
                 arrays[f"{prefix}features"], arrays[f"{prefix}logits"] = material.extractor(pictures, device)
         message = "{n} draws met logits or gradients that are not finite and stopped: they are left out of every number"
@@ -221,25 +204,28 @@ class Generation(Measure):
 
     def summarise(self, arrays: Mapping[str, np.ndarray], notes: Sequence[Note]) -> Summary:
         material = self._material
-        sound = arrays["finite"]
-        every = np.ones_like(sound)
+        sound, real = np.flatnonzero(arrays["finite"]), len(material.held_out)
+        every, equal = np.arange(len(arrays["finite"])), min(len(sound), real)
+        whole = {"": sound, "starts.": every, "held_out.": np.arange(real)}
+        alike = {"": sound[:equal], "starts.": sound[:equal], "held_out.": _evenly(real, equal)}
         values: dict[str, Value] = {}
-        cpu = torch.device("cpu")
-        real, held_out = material.real(material.training.images, cpu), material.real(material.held_out, cpu)
-        for prefix, kind, kept in (("", "", sound), ("starts.", "start_", every), ("held_out.", "", every)):
-            if real is None or held_out is None or material.extractor is None:
-                n = len(material.held_out) if prefix == "held_out." else int(kept.sum())
-                found = {name: Value(value=None, n=n, reason=material.reason) for name in NAMES}
-            elif prefix == "held_out.":
-                found = self.scores(held_out, real, material.extractor.label)
-            else:
-                parts = (torch.from_numpy(arrays[f"{kind}{part}"][kept]) for part in ("features", "logits"))
-                found = self.scores(Features(*parts), real, material.extractor.label)
-            values |= {f"{prefix}{name}": value for name, value in found.items()}
+        compared: dict[str, Value] = {}
+        for prefix, kept in whole.items():
+            scored = self._scored(prefix, arrays, kept)
+            again = scored if np.array_equal(kept, alike[prefix]) else self._scored(prefix, arrays, alike[prefix])
+            values |= {f"{prefix}{name}": value for name, value in scored.items()}
+            compared |= {f"{EQUAL_N}{prefix}{name}": value for name, value in again.items()}
+        values |= compared
+        held_out = material.held_out_distances(torch.device("cpu"))
+        fewest = min(equal, len(held_out))
+        drawn, started = arrays["nearest_distance"], arrays["start_nearest_distance"]
         distances = {
-            "": arrays["nearest_distance"][sound],
-            "starts.": arrays["start_nearest_distance"],
-            "held_out.": material.held_out_distances(cpu),
+            "": drawn[sound],
+            "starts.": started,
+            "held_out.": held_out,
+            EQUAL_N: drawn[sound[:fewest]],
+            f"{EQUAL_N}starts.": started[sound[:fewest]],
+            f"{EQUAL_N}held_out.": held_out[_evenly(len(held_out), fewest)],
         }
         for prefix, distance in distances.items():
             values[f"{prefix}nearest_distance.mean"] = mean(distance)
@@ -248,11 +234,29 @@ class Generation(Measure):
         for place, step in enumerate(marks_of(self.sampler.steps)):
             for energy in ("joint_energy", "marginal_energy"):
                 values[f"{energy}.step_{step}.mean"] = mean(arrays[energy][sound, place])
-        values["steps.mean"] = mean(arrays["steps"][sound])
+        steps = arrays["steps"][sound]
+        values["steps.mean"] = mean(steps)
+        zero = Value(value=float((steps == 0).sum()), n=len(steps)) if len(steps) else mean(steps)
+        values["steps.zero"] = zero
         told = list(notes)
         if material.extractor is None:
             told.append(Note("no-extractor", f"{material.reason}: images are drawn and not scored"))
         return Summary(values, flags_of(told))
+
+    def _scored(self, prefix: str, arrays: Mapping[str, np.ndarray], kept: np.ndarray) -> dict[str, Value]:
+        """Scores by name of some of one set's images, against all training images."""
+        material, cpu = self._material, torch.device("cpu")
+        if material.extractor is None:
+            return {name: Value(value=None, n=len(kept), reason=material.reason) for name in NAMES}
+        chosen = torch.from_numpy(kept)
+        if prefix == "held_out.":
+            found = material.real(material.held_out, material.extractor, cpu)
+            images = Features(found.features[chosen], found.logits[chosen])
+        else:
+            kind = "start_" if prefix else ""
+            images = Features(*(torch.from_numpy(arrays[f"{kind}{part}"])[chosen] for part in ("features", "logits")))
+        real = material.real(material.training.images, material.extractor, cpu)
+        return self.scores(images, real, material.extractor.label)
 
     def exhibit(self, arrays: Mapping[str, np.ndarray], folder: Path, mark: str) -> None:
         """`samples.safetensors` with every image, start, class and nearest training image, and the gallery's pictures."""

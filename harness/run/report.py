@@ -8,13 +8,12 @@ from harness.measures import MEASURES
 from harness.run.plan import Plan, Task
 from leaderboards.board.entry import Entry
 from leaderboards.board.generation import MEASURE as GENERATION
-from leaderboards.board.generation import SCORES, Scale, scale_of, score_rows
+from leaderboards.board.generation import ScoreRow, scale_of, score_rows, score_tables
 from leaderboards.board.labels import SETS
 from leaderboards.board.quantities import Name, headlines
-from leaderboards.records.schema import Measurement, Quantity, Record, Value
+from leaderboards.records.schema import Quantity, Record, Value
 
 PLAN_HEADINGS = ("entrant", "measure", "shards", "to do", "forward passes", "backward passes")
-GENERATION_HEADINGS = ("entrant", "images", *(heading for _, heading in SCORES), "n")
 
 
 def duration(seconds: float) -> str:
@@ -98,24 +97,25 @@ def flag_lines(records: Sequence[Record]) -> list[str]:
     ]
 
 
-def generation_tables(records: Sequence[Record]) -> list[tuple[str, list[tuple[str, ...]]]]:
-    """Scores of generated images, a title and rows an extractor, with the starts and the held-out images beside them."""
-    found = [(record, record.measurements[GENERATION]) for record in records if GENERATION in record.measurements]
-    return [
-        _generation_table(scale, found) for scale in dict.fromkeys(scale_of(measurement) for _, measurement in found)
-    ]
-
-
-def _generation_table(
-    scale: Scale | None, found: Sequence[tuple[Record, Measurement]]
-) -> tuple[str, list[tuple[str, ...]]]:
-    title = f"generation, {scale.images:,} images, scored by {scale.label}" if scale else "generation, not scored"
-    rows: dict[
-        tuple[str, ...], None
-    ] = {}  # starts and held-out images are those of every entrant: one row each will do
-    for record, measurement in found:
-        if scale_of(measurement) == scale:
-            for row in score_rows(measurement):
-                name = record.entrant.name if row.label == SETS[0][1] else ""
-                rows[name, row.label, *row.cells, row.n] = None
-    return title, list(rows)
+def generation_tables(records: Sequence[Record]) -> list[tuple[str, tuple[str, ...], list[tuple[str, ...]]]]:
+    """Scores of generated images, a title, headings and rows for each extractor and number of images, with the starts and
+    the held-out images beside them."""
+    rows: dict[tuple[str, str], dict[ScoreRow, list[str]]] = {}
+    for record in records:
+        if (found := record.measurements.get(GENERATION)) is None:
+            continue
+        scale = scale_of(found)
+        by = (scale.label, scale.real) if scale else ("", "")
+        for row in score_rows(found):
+            names = rows.setdefault(by, {}).setdefault(row, [])
+            # starts and held-out images are those of every entrant: one row each will do
+            names += [record.entrant.name] if row.label == SETS[0][1] else [] if names else [""]
+    tables = []
+    for (extractor, _), named in rows.items():
+        for table in score_tables(tuple(named)):
+            how = f"scored by {extractor}" if extractor else "not scored"
+            cells = [(name, row.label, *table.cells(row), row.n) for row in table.rows for name in named[row]]
+            tables.append(
+                (f"generation, {table.images:,} images, {how}", ("entrant", "images", *table.headings, "n"), cells)
+            )
+    return tables

@@ -10,6 +10,7 @@ from pathlib import Path
 import zoo
 from harness.errors import BadInput, one_line
 from harness.measures import MEASURES, PRESETS, Measure
+from harness.measures.generation_file import read_generation
 from harness.suites.suite import Suite
 from leaderboards.records.files import file_stem
 from zoo.checkpoints import own_entrants
@@ -40,14 +41,14 @@ class Faults:
 
 
 def chosen_measures(names: Sequence[str], suite: Suite) -> list[Measure]:
-    """Measures by their names (generation also with a preset), else the suite's, as objects in their fixed order."""
+    """Measures by their names (generation also with a preset or a TOML file), else the suite's, in their fixed order."""
     wanted = list(names) or list(suite.measures)
     presets = [name.removeprefix("generation:") for name in wanted if name.startswith("generation:")]
     for preset in presets:
-        if preset not in PRESETS:
+        if preset not in PRESETS and not preset.endswith(".toml"):
             raise BadInput(
                 f"expected a preset of generation, got {preset!r};{did_you_mean(preset, PRESETS)}"
-                f" choose one of {', '.join(PRESETS)}"
+                f" choose one of {', '.join(PRESETS)}, or give the path of a .toml file"
             )
     if len(presets) > 1:
         raise BadInput(
@@ -60,7 +61,9 @@ def chosen_measures(names: Sequence[str], suite: Suite) -> list[Measure]:
             f"expected a measure, got {name!r};{did_you_mean(name, MEASURES)} choose among {', '.join(MEASURES)},"
             " or name your own as my_module:Mine"
         )
-    chosen = {**MEASURES, "generation": PRESETS[(presets or ["short" if suite.dataset == "digits" else "10k"])[0]]}
+    usual = PRESETS["short" if suite.dataset == "digits" else "10k"]
+    drawn = [PRESETS.get(preset) or read_generation(Path(preset), usual) for preset in presets] or [usual]
+    chosen = {**MEASURES, "generation": drawn[0]}
     return [*(chosen[name] for name in MEASURES if name in wanted), *map(own_measure, dict.fromkeys(own))]
 
 

@@ -6,6 +6,7 @@ difference of the two energies; `EnergyDifference` gives the marginal term a wei
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
@@ -14,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from harness.energy import joint_energy, marginal_energy, wide
+from harness.errors import BadInput
 from harness.sampling.training_images import TrainingImages
 
 
@@ -96,6 +98,10 @@ class EnergyDifference:
     weight: float = 1.0
     needs_reference: ClassVar[bool] = False
     name: str = "energy-difference"
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.weight):
+            raise BadInput(f"expected a weight that is a finite number, got {self.weight}; correct it")
 
     def __call__(self, logits: Tensor, y: Tensor, real: Reference | None) -> Tensor:
         return joint_energy(logits, y) - self.weight * marginal_energy(logits)

@@ -6,6 +6,7 @@ the device do not enter. Values may leave [0,1]; whoever shows or descends from 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -39,7 +40,7 @@ def _by_class(training: TrainingImages, y: Tensor, draws: Tensor, points: Callab
 
 
 def _require_positive(what: str, value: float) -> None:
-    if not value > 0:
+    if not 0 < value < math.inf:
         raise BadInput(f"expected {what} above 0, got {value}; correct it")
 
 
@@ -56,6 +57,8 @@ class PCAStart:
     name: str = "pca"
 
     def __post_init__(self) -> None:
+        if not 0 < self.variance <= 1:
+            raise BadInput(f"expected a retained variance above 0 and up to 1, got {self.variance}; 0.95 keeps 95 %")
         if (self.tau is None) == (self.sigma is None):
             raise BadInput(f"expected either tau or sigma, got {self.tau} and {self.sigma}; give one of them")
         _require_positive("tau or sigma", self.tau if self.tau is not None else self.sigma or 0.0)
@@ -83,17 +86,45 @@ class GaussianStart:
         return _by_class(training, y, draws, points)
 
 
+def _require_weight(weight: float) -> None:
+    if not 0 <= weight <= 1:
+        raise BadInput(f"expected a weight from 0 to 1, got {weight}; correct it")
+
+
 @dataclass(frozen=True)
 class MixStart:
-    """weight * (Gaussian of the class) + (1 - weight) * (PCA start), drawn independently of each other."""
+    """Each draw is one of the two: with the probability `weight` of the Gaussian of the class, else the PCA start.
+
+    That is a mixture of two distributions, as in the paper. Its covariance is weight S_g + (1 - weight) S_p.
+    """
 
     weight: float = 0.5
     pca: PCAStart = PCAStart()
     name: str = "mix"
 
     def __post_init__(self) -> None:
-        if not 0 <= self.weight <= 1:
-            raise BadInput(f"expected a weight from 0 to 1, got {self.weight}; correct it")
+        _require_weight(self.weight)
+
+    def __call__(self, training: TrainingImages, y: Tensor, draws: Tensor, seed: int) -> Tensor:
+        x = self.pca(training, y, draws, seed)
+        picked = uniform(seed, draws, PICK, 1).squeeze(1) < self.weight
+        x[picked] = GaussianStart()(training, y[picked], draws[picked], seed)
+        return x
+
+
+@dataclass(frozen=True)
+class BlendStart:
+    """weight * (Gaussian of the class) + (1 - weight) * (PCA start), drawn independently of each other.
+
+    A sum, not a mixture: nearer to the class's mean than either. Its covariance is weight^2 S_g + (1 - weight)^2 S_p.
+    """
+
+    weight: float = 0.5
+    pca: PCAStart = PCAStart()
+    name: str = "blend"
+
+    def __post_init__(self) -> None:
+        _require_weight(self.weight)
 
     def __call__(self, training: TrainingImages, y: Tensor, draws: Tensor, seed: int) -> Tensor:
         gaussian = GaussianStart()(training, y, draws, seed)

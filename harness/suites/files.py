@@ -62,6 +62,12 @@ def _checked(fields: Mapping[str, Any], where: str) -> dict[str, Any]:
     return {key: tuple(value) if isinstance(value, list) else value for key, value in given.items()}
 
 
+def _measure(name: str, folder: Path) -> str:
+    """A measure's name; a file of settings that it ends with (generation:mine.toml) lies beside the suite's own file."""
+    measure, _, settings = name.partition(":")
+    return f"{measure}:{folder / settings}" if settings.endswith(".toml") else name
+
+
 def read_suite(path: Path) -> Suite:
     """A user's own suite from a TOML file. `base = "cifar10"` starts from a built-in one and changes the fields given.
 
@@ -80,6 +86,8 @@ def read_suite(path: Path) -> Suite:
     checked = _checked(fields, str(path))
     if "dataset" in checked:
         checked["dataset"], checked["loader"] = data_name(checked["dataset"])
+    if "measures" in checked:
+        checked["measures"] = tuple(_measure(name, path.parent) for name in checked["measures"])
     if base is not None:
         if checked.get("name", base) in SUITES:
             raise BadInput(

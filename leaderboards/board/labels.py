@@ -69,8 +69,12 @@ SERIES: dict[str, str] = {
 
 SETS = (("", "Generated"), ("starts.", "Starts alone (0 steps)"), ("held_out.", "Held-out real images"))
 
+EQUAL_N = "equal_n."
+"""What the names of scores begin with that compare the three sets at one number of images."""
+
 GENERATION: dict[str, str] = {
-    f"{prefix}{key}": f"{label}{', ' + of.lower() if prefix else ''}"
+    f"{equal}{prefix}{key}": f"{label}{', ' + of.lower() if prefix else ''}{', at equal n' if equal else ''}"
+    for equal in ("", EQUAL_N)
     for prefix, of in SETS
     for key, label in (
         ("fid", "FID"),
@@ -83,7 +87,7 @@ GENERATION: dict[str, str] = {
         ("nearest_distance.mean", "L2 distance to the nearest training image, mean"),
         ("nearest_distance.min", "L2 distance to the nearest training image, least"),
     )
-} | {"steps.mean": "Steps taken, mean"}
+} | {"steps.mean": "Steps taken, mean", "steps.zero": "Draws that took 0 steps"}
 """By a value's name in a record; energies along the path keep their names."""
 
 _VALUES: dict[str, str] = {

@@ -13,6 +13,8 @@ from typing import Any
 import altair as alt
 
 from leaderboards.board.entry import Basis, Entry
+from leaderboards.board.generation import MEASURE as GENERATION
+from leaderboards.board.generation import Scale, scale_of
 from leaderboards.charts.vega import (
     COLOURS,
     HEIGHT,
@@ -155,6 +157,8 @@ def _published(entry: Entry) -> Point | None:
 def against(entries: Sequence[Entry], axis: Axis) -> Chart | None:
     """Robust accuracy against one measured figure."""
     points = [point for entry in entries if (point := _measured(entry, axis.measure, axis.value, 1)) is not None]
+    if axis.measure == GENERATION:
+        points = _of_one_scale(points, axis.value)
     if len(points) < 2:
         return None
     return Chart(
@@ -164,6 +168,18 @@ def against(entries: Sequence[Entry], axis: Axis) -> Chart | None:
         _scatter(axis.title, percent=False),
         _rows(points),
     )
+
+
+def _of_one_scale(points: Sequence[Point], value: str) -> list[Point]:
+    """Those whose scores compare: the most that share extractor, real images and number of images; else the first."""
+
+    def scale(point: Point) -> tuple[Scale | None, int]:
+        record, found = point.entry.record, point.entry.measured(GENERATION, value)
+        n = found.n if found else 0
+        return scale_of(record.measurements.get(GENERATION) if record else None, n), n
+
+    scales = [scale(point) for point in points]
+    return [point for point, one in zip(points, scales, strict=True) if one == max(scales, key=scales.count)]
 
 
 def _rows(points: Sequence[Point]) -> Rows:

@@ -154,6 +154,8 @@ def commands(record: Record) -> tuple[str, ...]:
     runs: dict[tuple[str, ...], list[str]] = {}
     for name, measurement in record.measurements.items():
         preset = measurement.settings.get("preset")
+        if name == GENERATION and preset == "":
+            continue  # its settings were given in Python: no command has them
         asked = f"{name}:{preset}" if name == GENERATION and isinstance(preset, str) and preset else name
         runs.setdefault(_conditions(measurement), []).append(asked)
     limit = [] if record.limit is None else ["--limit", str(record.limit)]

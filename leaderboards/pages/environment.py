@@ -17,7 +17,7 @@ from leaderboards.board.cells import Scale
 from leaderboards.board.correlations import FEWEST
 from leaderboards.board.downloads import bibtex
 from leaderboards.board.filters import groups_of
-from leaderboards.board.generation import MEASURE, SCORES, score_rows, seconds_per_thousand
+from leaderboards.board.generation import MEASURE, score_rows, score_tables, seconds_per_thousand
 from leaderboards.charts.scripts import Script
 from leaderboards.charts.vega import as_json_block, plain
 from leaderboards.pages import bundle
@@ -55,8 +55,8 @@ def make_environment() -> jinja2.Environment:
         "fewest": FEWEST,
         "formats": formats,
         "generation": MEASURE,
-        "score_headings": [heading for _, heading in SCORES],
         "score_rows": score_rows,
+        "score_tables": score_tables,
         "seconds_per_thousand": seconds_per_thousand,
         "record_path": record_page,
         "scale_ends": _scale_ends,

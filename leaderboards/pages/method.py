@@ -180,7 +180,8 @@ TOPICS: tuple[Topic, ...] = (
             Number(
                 "FID, KID",
                 "Distance between the features of generated images and those of real images. Two distances compare only if"
-                " the number of images, the real images and the feature extractor are the same.",
+                " the number of images, the real images and the feature extractor are the same. So generated images, their"
+                " starts and held-out images are also scored at one number of images.",
                 "FID = ‖μ − μᵣ‖² + tr(Σ + Σᵣ − 2(ΣΣᵣ)^½)",
                 "FID errs high, and more with fewer images. KID does not.",
                 "Heusel et al., NeurIPS 2017; Bińkowski et al., ICLR 2018",

@@ -18,12 +18,15 @@ from torch import nn
 from harness.data.datasets import digits
 from harness.errors import BadInput
 from harness.features.digits import as_bytes
+from harness.features.scores import frechet_distance
 from harness.measures import PRESETS, Generation, StandardAccuracy
 from harness.measures.sources import Sources
 from harness.run.plan import Judged, make_plan
+from harness.run.report import generation_tables
 from harness.run.selection import chosen_measures
 from harness.sampling.objectives import EnergyDistance
 from harness.sampling.samplers import SGLD
+from harness.sampling.starts import BlendStart, MixStart
 from harness.suites.suite import SUITES
 from leaderboards.records.arrays import read_arrays
 from leaderboards.records.files import read_record
@@ -79,6 +82,7 @@ def test_whatever_decides_the_draws_or_their_scores_changes_the_key() -> None:
         replace(SHORT, seed=1).bound(SOURCES),
         replace(SHORT, objective=EnergyDistance()).bound(SOURCES),
         replace(SHORT, sampler=SGLD(eta=0.1, steps=6)).bound(SOURCES),
+        *(replace(SHORT, start=start).bound(SOURCES) for start in (MixStart(), BlendStart(), BlendStart(0.4))),
         *(PRESETS[name].bound(SOURCES) for name in ("short", "10k", "50k", "paper")),
     ]
     bound = SHORT.bound(SOURCES)
@@ -154,6 +158,70 @@ def test_values_stand_beside_the_starts_and_held_out_images_and_name_the_extract
     assert bound.settings()["extractor"]["sha256"] == bound.material.extractor.sha256  # type: ignore[union-attr]
 
 
+def test_generated_images_starts_and_held_out_ones_are_compared_at_one_number_of_images(bound: Generation) -> None:
+    fewer = replace(SOURCES, held_out=lambda: digits("test").first(90))
+    few = replace(SHORT, scores=replace(SHORT.scores, kid_subset_size=50)).bound(fewer)
+    result = measured(few, entrant())
+    values = few.summarise(result.arrays, ()).values
+    names = ("fid", "kid", "inception_score", "precision", "recall", "nearest_distance.mean", "nearest_distance.min")
+    for prefix in ("", "starts.", "held_out."):
+        assert {values[f"equal_n.{prefix}{name}"].n for name in names} == {90}
+    assert (values["fid"].n, values["starts.fid"].n, values["held_out.fid"].n) == (120, 120, 90)
+    assert values["equal_n.held_out.fid"] == values["held_out.fid"]
+    # by torch-fidelity on the first 90 draws and on their starts
+    train = few.material.real(few.material.training.images, few.material.extractor, torch.device("cpu"))  # type: ignore[union-attr, arg-type]
+    for prefix, kind in (("", ""), ("starts.", "start_")):
+        features = torch.from_numpy(result.arrays[f"{kind}features"][:90])
+        assert values[f"equal_n.{prefix}fid"].value == pytest.approx(frechet_distance(features, train.features))
+        distance = result.arrays[f"{kind}nearest_distance"][:90]
+        assert values[f"equal_n.{prefix}nearest_distance.min"].value == pytest.approx(float(distance.min()))
+
+
+def test_where_there_are_more_held_out_images_than_draws_those_are_taken_evenly_from_all_classes(
+    bound: Generation,
+) -> None:
+    test = digits("test")
+    order = test.labels.argsort(stable=True)
+    by_class = replace(test, images=test.images[order], labels=test.labels[order], digest="")
+    few = SHORT.bound(replace(SOURCES, held_out=lambda: by_class))
+    values = few.summarise(measured(few, entrant()).arrays, ()).values
+    assert values["equal_n.held_out.fid"].n == values["equal_n.fid"].n == 120
+    assert values["equal_n.fid"] == values["fid"]
+    # images of one class alone are many times as far from all classes
+    assert values["equal_n.held_out.fid"].value < 3 * values["held_out.fid"].value
+
+
+def test_the_draws_that_took_no_step_are_counted(bound: Generation) -> None:
+    resting = replace(bound, tolerance=0.0, sampler=SGLD(eta=0.1, steps=20))
+    arrays = measured(resting, entrant()).arrays
+    value = resting.summarise(arrays, ()).values["steps.zero"]
+    assert 0 < value.value < 120
+    assert (value.value, value.n) == ((arrays["steps"] == 0).sum(), 120)
+    assert resting.quantities()["steps.zero"].title == "Draws that took 0 steps"
+    moving = bound.summarise(measured(bound, entrant()).arrays, ()).values
+    assert moving["steps.zero"].value == 0
+
+
+def test_no_two_numbers_of_images_stand_in_one_table_of_the_terminal(bound: Generation) -> None:
+    values = bound.summarise(measured(bound, Breaking(entrant(), 0.33)).arrays, ()).values
+    record = read_record(Path(__file__).parents[2] / "leaderboards" / "results" / "digits" / "standard.json")
+    found = record.measurements["generation"].model_copy(update={"values": dict(values), "n": 120})
+    drawn = record.model_copy(update={"measurements": {"generation": found}})
+    tables = generation_tables([drawn])
+    (equal, *others), n = tables, values["fid"].n
+    assert [row[:2] for row in equal[2]] == [
+        ("standard", "Generated"),
+        ("", "Starts alone (0 steps)"),
+        ("", "Held-out real images"),
+    ]
+    assert equal[0].startswith(f"generation, {n} images, scored by digits-features ")
+    assert [title.split()[1] for title, _, _ in others] == ["400", "120"]
+    for title, headings, rows in tables:
+        assert headings[-1] == "n"
+        assert {row[-1] for row in rows} == {title.split()[1]}
+        assert {len(row) for row in rows} == {len(headings)}
+
+
 class Breaking(nn.Module):
     """A classifier whose logits are not numbers for images that are brighter than the others."""
 
@@ -176,6 +244,9 @@ def test_draws_without_gradients_are_counted_and_left_out_of_every_number(bound:
     ]
     assert summary.values["fid"].n == summary.values["nearest_distance.mean"].n == 120 - failed
     assert summary.values["starts.fid"].n == 120
+    alike = {summary.values[f"equal_n.{prefix}fid"].n for prefix in ("", "starts.", "held_out.")}
+    assert alike == {120 - failed}
+    assert summary.values["steps.zero"].value == 0, "a draw that failed did not come to rest"
     assert summary.values["joint_energy.step_5.mean"].value is not None
 
 

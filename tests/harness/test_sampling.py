@@ -31,6 +31,7 @@ from harness.sampling.objectives import (
 )
 from harness.sampling.samplers import SGLD, Heun, NormalisedGradient
 from harness.sampling.starts import (
+    BlendStart,
     ClassMeanStart,
     GaussianStart,
     MixStart,
@@ -49,6 +50,7 @@ STARTS: tuple[Start, ...] = (
     PCAStart(tau=None, sigma=0.01),
     GaussianStart(),
     MixStart(),
+    BlendStart(),
     UniformStart(),
     NoisedRealStart(),
     ClassMeanStart(),
@@ -192,14 +194,38 @@ def test_starts_are_where_their_definitions_put_them() -> None:
     y, draws = torch.full((n,), 7), torch.arange(n)
     mean = TRAIN.of(7).double().mean(0).float()
     assert torch.allclose(ClassMeanStart()(TRAIN, y, draws, 0), mean.expand(n, -1, -1, -1), atol=1e-6)
-    for start in (PCAStart(), GaussianStart(), MixStart()):
+    for start in (PCAStart(), GaussianStart(), MixStart(), BlendStart()):
         assert (start(TRAIN, y, draws, 0).mean(0) - mean).abs().max() < 0.05
     noised = NoisedRealStart(noise=0.01)(TRAIN, y[:50], draws[:50], 0).flatten(1)
     nearest = torch.cdist(noised, TRAIN.of(7).flatten(1)).min(1)
     assert nearest.values.mean() == pytest.approx(0.01 * 8, rel=0.05)  # the length of 64 numbers of sd 0.01
     assert len(nearest.indices.unique()) > 20
-    half = MixStart(weight=0.5)(TRAIN, y, draws, 0)
+    half = BlendStart(weight=0.5)(TRAIN, y, draws, 0)
     assert torch.allclose(half, (GaussianStart()(TRAIN, y, draws, 0) + PCAStart()(TRAIN, y, draws, 0)) / 2, atol=1e-6)
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.3, 0.5, 1.0])
+def test_a_mix_picks_one_start_a_draw_and_a_blend_adds_both_so_that_their_variances_differ(weight: float) -> None:
+    n = 20_000
+    y, draws = torch.full((n,), 7), torch.arange(n)
+    images = TRAIN.of(7).flatten(1).double()
+    gaussian, pca = GaussianStart()(TRAIN, y, draws, 3), PCAStart()(TRAIN, y, draws, 3)
+    mix, blend = MixStart(weight)(TRAIN, y, draws, 3), BlendStart(weight)(TRAIN, y, draws, 3)
+
+    of_gaussian = (mix == gaussian).flatten(1).all(1)
+    assert torch.equal(mix[~of_gaussian], pca[~of_gaussian]), "each draw is one of the two"
+    error = (weight * (1 - weight) / n) ** 0.5
+    assert abs(float(of_gaussian.float().mean()) - weight) <= 4 * error
+
+    whole = float(images.var(0).sum())
+    kept = float((fit_class_pca(images, 0.95).deviations ** 2).sum()) * 0.354**2
+    for found, expected in (
+        (mix, weight * whole + (1 - weight) * kept),
+        (blend, weight**2 * whole + (1 - weight) ** 2 * kept),
+    ):
+        points = found.flatten(1).double()
+        assert float(points.var(0).sum()) == pytest.approx(expected, rel=0.03)
+        assert float((points.mean(0) - images.mean(0)).norm()) < 4 * (expected / n) ** 0.5
 
 
 @pytest.mark.parametrize(
@@ -210,6 +236,7 @@ def test_starts_are_where_their_definitions_put_them() -> None:
         lambda: PCAStart(tau=-1.0),
         lambda: NoisedRealStart(0.0),
         lambda: MixStart(2.0),
+        lambda: BlendStart(-0.1),
         lambda: SGLD(0.0, 5),
         lambda: SGLD(0.1, 5, momentum=1.0),
         lambda: Heun(0.1, -1),

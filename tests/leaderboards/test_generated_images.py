@@ -13,7 +13,8 @@ from PIL.PngImagePlugin import PngInfo
 from leaderboards.board.board import make_board
 from leaderboards.board.columns import COLUMNS
 from leaderboards.board.entry import Entry
-from leaderboards.board.generation import generation_columns, score_rows, with_generation
+from leaderboards.board.generation import generation_columns, score_rows, score_tables, with_generation
+from leaderboards.charts.scatter import AXES, against
 from leaderboards.pages.details import commands
 from leaderboards.pages.gallery import LARGEST, gallery, samples_folder
 from leaderboards.pages.pages import SuitePage, render
@@ -98,7 +99,21 @@ def test_without_an_extractor_there_is_no_column(record_of: RecordOf, extractor:
     assert with_generation(COLUMNS, entries) == COLUMNS
 
 
-def test_the_starts_and_held_out_images_stand_beside_the_generated_ones(record_of: RecordOf) -> None:
+def compared(record: Record, fid: float, failed: int = 0) -> Record:
+    """With scores at 400 images each beside those at the record's own numbers."""
+    found = generated(record, fid)
+    measurement = found.measurements["generation"]
+    values = dict(measurement.values)
+    values["fid"] = values["fid"].model_copy(update={"n": 1000 - failed})
+    for prefix, number in (("", fid + 8.0), ("starts.", 2 * fid + 8.0), ("held_out.", fid / 2)):
+        values[f"equal_n.{prefix}fid"] = Value(value=number, n=400)
+    changed = measurement.model_copy(update={"values": values})
+    return found.model_copy(update={"measurements": {**found.measurements, "generation": changed}})
+
+
+def test_the_starts_and_held_out_images_stand_beside_the_generated_ones_at_their_own_number(
+    record_of: RecordOf,
+) -> None:
     rows = score_rows(generated(record_of(), 10.0).measurements["generation"])
     assert [(row.label, row.cells[0], row.n) for row in rows] == [
         ("Generated", "10.000", "1,000"),
@@ -106,6 +121,46 @@ def test_the_starts_and_held_out_images_stand_beside_the_generated_ones(record_o
         ("Held-out real images", "5.000", "400"),
     ]
     assert rows[0].reasons == ("KID needs at least its subsets' 1000 images, got 400",)
+    assert [(table.images, len(table.rows)) for table in score_tables(rows)] == [(1000, 2), (400, 1)]
+
+
+def test_no_two_numbers_of_images_stand_in_one_table_of_the_page(record_of: RecordOf, tmp_path: Path) -> None:
+    record = compared(record_of("One"), 10.0, failed=3)
+    alike, whole, fewer = score_tables(score_rows(record.measurements["generation"]))
+    assert (alike.images, whole.images, fewer.images) == (400, 1000, 997)
+    assert [(row.label, alike.cells(row)[0]) for row in alike.rows] == [
+        ("Generated", "18.000"),
+        ("Starts alone (0 steps)", "28.000"),
+        ("Held-out real images", "5.000"),
+    ]
+    for table in (alike, whole, fewer):
+        assert {row.images for row in table.rows} == {table.images}
+
+    write_record(tmp_path / "results", record)
+    suite = SuitePage("digits", "Digits", "", "digits", "Linf", "0.1")
+    render(tmp_path / "results", tmp_path / "site", [suite])
+    page = (tmp_path / "site" / "digits" / "One.html").read_text()
+    assert "Generated, Starts alone (0 steps), Held-out real images: 400 images each" in page
+    assert "Generated: 997 images each" in page
+
+
+def test_a_score_stands_on_the_board_under_its_own_number_of_images_where_draws_failed(record_of: RecordOf) -> None:
+    found = fids(compared(record_of("One"), 10.0), compared(record_of("Two"), 20.0, failed=3))
+    assert sorted(found.values(), key=str) == [{"One": 10.0}, {"Two": 20.0}]
+    alone = [column.group for column in generation_columns([Entry(compared(record_of(), 10.0, failed=3))])]
+    assert alone.count("Generation, 997 images, digits-features dddddddd") == 1
+
+
+def test_the_chart_of_fid_sets_only_scores_of_one_number_of_images_side_by_side(record_of: RecordOf) -> None:
+    axis = next(axis for axis in AXES if axis.key == "fid")
+    entries = [
+        Entry(generated(record_of(name), fid, n=n))
+        for name, fid, n in (("One", 10.0, 1000), ("Two", 20.0, 1000), ("Three", 5.0, 10_000))
+    ]
+    chart = against(entries, axis)
+    assert chart is not None
+    assert [row["name"] for row in chart.data] == ["One", "Two"]
+    assert against(entries[1:], axis) is None
 
 
 def test_the_command_names_the_preset(record_of: RecordOf) -> None:
