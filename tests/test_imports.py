@@ -54,7 +54,7 @@ def test_nothing_imports_the_command_line() -> None:
 
 
 HARNESS = (
-    ("errors", "energy", "threat", "provenance"),
+    ("errors", "energy", "threat", "provenance", "toml"),
     ("classifier", "data", "suites"),
     ("attacks", "sampling", "features"),
     ("measures", "training"),

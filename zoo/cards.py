@@ -16,6 +16,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
 from zoo.architectures import require_architecture
+from zoo.bounds import MOST_CARD, size_flaw
 from zoo.entrant import Card, Domain, EntrantError
 from zoo.faults import first_fault, one_line
 
@@ -84,10 +85,14 @@ class CardFile:
 def read_card(path: Path, source: str) -> CardFile:
     """Read a card file. Raises EntrantError for one that is not JSON, lacks a key, or holds another type."""
     try:
+        if large := size_flaw(path, MOST_CARD):
+            raise EntrantError(f"expected a card in {path}, got {large}; write it again")
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise EntrantError(f"expected a card in {path}, got no file; check the path") from error
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except EntrantError:
+        raise
+    except (OSError, ValueError, RecursionError) as error:
         raise EntrantError(f"expected a card in JSON in {path}, got {one_line(error)}; write it again") from error
     if not isinstance(content, Mapping):
         raise _wrong(path, f"a JSON object, got a {type(content).__name__}")

@@ -6,6 +6,7 @@ architecture is named. Tensors are loaded strictly: a checkpoint of another netw
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import uuid
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 
 from zoo.architectures import FORMS, build, is_own
 from zoo.architectures.own import OwnArchitecture
+from zoo.bounds import MOST_BYTES, ROOM
 from zoo.cards import CardFile, read_card, require_name
 from zoo.entrant import Card, Domain, EntrantError, Weights, WeightsFile, freeze, sha256_of_file
 from zoo.faults import is_mismatch, is_refused_pickle, mismatch, one_line, refused_pickle
@@ -36,6 +38,9 @@ CONTAINERS = ("state_dict", "model_state_dict", "model", "net")
 
 PREFIXES = ("module.", "model.", "_orig_mod.")
 """What wrappers put before every key: data parallelism, a wrapping module, torch.compile."""
+
+BESIDE = 16
+"""How many times the network's tensors a checkpoint may be: an optimiser's state, averaged weights, double precision."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +92,7 @@ class CheckpointEntrant:
         network no state dict holds.
         """
         architecture = self._architecture()
-        self._require_file()
+        self._require_file(architecture)
         file = WeightsFile(self.path.name, sha256_of_file(self.path))
         text = f"{architecture}\n{self.domain.classes}\n{self.domain.shape}\n{file.sha256}"
         files: tuple[WeightsFile, ...] = (file,)
@@ -99,7 +104,7 @@ class CheckpointEntrant:
     def load(self) -> nn.Module:
         """Build the network and load the tensors strictly; leaves torch's random state alone."""
         architecture = self._architecture()
-        self._require_file()
+        self._require_file(architecture)
         tensors = state_dict(self._read(), self.path)
         with seeded():
             model = build(architecture, self.domain.classes, self.domain.shape)
@@ -127,10 +132,10 @@ class CheckpointEntrant:
             )
         return self.architecture
 
-    def _require_file(self) -> None:
+    def _require_file(self, architecture: str) -> None:
         if self.missing():
             raise EntrantError(f"expected a checkpoint in {self.path}, got no file; check the path")
-        problem = flaw(self.path)
+        problem = flaw(self.path, most_bytes(architecture, self.domain.classes, self.domain.shape))
         if problem:
             raise EntrantError(f"expected a checkpoint in {self.path}, got {problem}; put the right file there")
 
@@ -153,6 +158,16 @@ class CheckpointEntrant:
             ) from error
 
 
+@functools.cache
+def most_bytes(architecture: str, classes: int, shape: tuple[int, int, int]) -> int:
+    """How large a checkpoint of a network can be; of the user's own code, which is not run for this, a stated bound."""
+    if is_own(architecture):
+        return MOST_BYTES
+    with seeded(), torch.device("meta"):  # shapes alone: nothing is allocated
+        tensors = build(architecture, classes, shape).state_dict().values()
+    return ROOM + BESIDE * sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
 def state_dict(held: Any, path: Path) -> dict[str, Tensor]:
     """The tensors by name in what a checkpoint file holds, out of its containers and without wrappers' prefixes.
 
@@ -168,7 +183,7 @@ def state_dict(held: Any, path: Path) -> dict[str, Tensor]:
     if not isinstance(held, Mapping) or not _is_state_dict(held):
         is_mapping = isinstance(held, Mapping)
         got = (
-            f"the keys {', '.join(map(str, list(held)[:5])) or '(none)'}" if is_mapping else f"a {type(held).__name__}"
+            f"the keys {', '.join(map(_key, list(held)[:5])) or '(none)'}" if is_mapping else f"a {type(held).__name__}"
         )
         raise EntrantError(
             f"expected a state dict in {path}, got {got}; save model.state_dict(), alone or under 'state_dict'"
@@ -223,6 +238,11 @@ def own_entrants(domain: Domain, folders: Sequence[Path] = ()) -> tuple[Checkpoi
                 )
             found[name] = CheckpointEntrant(path.with_suffix(".safetensors"), domain, source="zoo")
     return tuple(found.values())
+
+
+def _key(key: object) -> str:
+    """A key for a message; of what is no text its type, for it may be as large as it likes."""
+    return key[:80] if isinstance(key, str) else f"({type(key).__name__})"
 
 
 def _is_state_dict(held: Mapping[Any, Any]) -> bool:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What moves a terminal's cursor, colours it, or turns the order of a text; and halves of characters, which none can show."""
 
 
 def is_refused_pickle(error: BaseException) -> bool:
@@ -35,9 +37,14 @@ def refused_pickle(error: BaseException) -> str:
     return f"a pickle that weights_only cannot read ({detail[1][:100] if detail else one_line(error, 100)})"
 
 
+def escaped(text: str) -> str:
+    """A text without control characters: they stand in it as they are written in Python."""
+    return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
 def one_line(error: BaseException, width: int = 200) -> str:
     """An exception's message on one line, without terminal codes, cut at `width` characters."""
-    text = " ".join(_ANSI.sub("", str(error)).split()) or type(error).__name__
+    text = escaped(" ".join(_ANSI.sub("", str(error)).split())) or type(error).__name__
     return text if len(text) <= width else text[: width - 3] + "..."
 
 

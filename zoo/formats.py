@@ -6,12 +6,12 @@ its first bytes do. Errs on the strict side: what is not known to be a checkpoin
 
 from __future__ import annotations
 
-import zipfile
 from enum import StrEnum
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
+from zoo.bounds import MOST_BYTES, header_flaw, size_flaw, zip_flaw
 from zoo.faults import one_line
 
 HEAD_BYTES = 512
@@ -53,17 +53,23 @@ def content(path: Path) -> Content:
     return Content.TEXT if _printable(head) else Content.UNKNOWN
 
 
-def flaw(path: Path) -> str:
-    """Why the file is no checkpoint, as the end of "expected a checkpoint, got ..."; empty when it may be one."""
+def flaw(path: Path, most: int = MOST_BYTES) -> str:
+    """Why the file is no checkpoint, as the end of "expected a checkpoint, got ..."; empty when it may be one.
+
+    It is none where it is, or would unpack to, more than `most` bytes: that is found before anything of it is unpacked.
+    """
     found = content(path)
     if found is Content.PAGE:
         return "a web page (a file host's quota or error page, saved under a checkpoint's name)"
     if found not in CHECKPOINTS:
         return str(found)
-    # the directory of a zip archive is at its end: a download that broke off has none
-    if found is Content.ZIP and not zipfile.is_zipfile(path):
-        return "a zip archive that breaks off"
+    if large := size_flaw(path, most):
+        return large
+    if found is Content.ZIP:  # its directory is at its end: a download that broke off has none
+        return zip_flaw(path, most)
     if found is Content.SAFETENSORS:
+        if long := header_flaw(path):
+            return long
         try:
             with safe_open(path, framework="numpy"):
                 pass

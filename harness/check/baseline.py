@@ -15,8 +15,7 @@ from typing import Literal, TypeVar
 
 import numpy as np
 import safetensors
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from safetensors.numpy import load as load_arrays
+from pydantic import BaseModel, ConfigDict, Field
 from safetensors.numpy import save as save_arrays
 
 from harness.attacks.named import MAIN
@@ -25,9 +24,10 @@ from harness.check.measured import Measured, RecordOnDisk
 from harness.errors import BadInput, one_line
 from harness.measures import Measure
 from harness.measures.energies import correct_array
+from leaderboards.records.bounds import MOST_ARRAYS, require_header, require_size
 from leaderboards.records.files import file_stem, read_record, write_atomically
 from leaderboards.records.renames import name_now, renamed, version_now
-from leaderboards.records.schema import Quantity, Record, SuiteInfo, Value
+from leaderboards.records.schema import Quantity, Record, RecordError, SuiteInfo, Value
 
 SCHEMA_VERSION: Literal[1] = 1
 
@@ -167,22 +167,29 @@ def write_baseline(path: Path, baseline: Baseline) -> bool:
 
 def read_baseline(path: Path) -> Baseline:
     """Read a baseline. Raises BadInput for a file that is none."""
+    again = "write it again with harness baseline"
     try:
-        content = path.read_bytes()
+        require_size(path, MOST_ARRAYS, str(path))
+        require_header(path, str(path))
+        with safetensors.safe_open(path, framework="numpy") as file:
+            description = Description.model_validate_json((file.metadata() or {})["baseline"])
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  no mapping
+    except RecordError as error:
+        raise BadInput(str(error)) from error
     except OSError as error:
         raise BadInput(
             f"expected a baseline in {path}, got {one_line(error)}; write one with harness baseline"
         ) from error
-    try:
-        arrays = load_arrays(content)
-        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-        description = Description.model_validate_json(header["__metadata__"]["baseline"])
-    except (safetensors.SafetensorError, KeyError, ValidationError, ValueError) as error:
-        raise BadInput(
-            f"expected a baseline in {path}, got {one_line(error)[:200]}; write it again with harness baseline"
-        ) from error
-    if len({len(array) for array in arrays.values()}) != 1:
-        raise BadInput(f"expected arrays of one length in {path}, got others; write it again with harness baseline")
+    except (safetensors.SafetensorError, KeyError, TypeError, AttributeError, ValueError) as error:
+        raise BadInput(f"expected a baseline in {path}, got {one_line(error)[:200]}; {again}") from error
+    if len({array.shape for array in arrays.values()}) != 1 or any(array.ndim != 1 for array in arrays.values()):
+        raise BadInput(f"expected arrays of one length in {path}, got others; {again}")
+    told = description.measures.get("autoattack")
+    if "stage" in arrays and (told is None or not isinstance(told.settings.get("stages"), list | tuple)):
+        raise BadInput(f"expected the stages of autoattack in {path}, got none; {again}")
+    for name in ("correct", PGD_CORRECT):
+        if name in arrays and arrays[name].dtype != np.bool_:
+            raise BadInput(f"expected flags in the array {name} of {path}, got {arrays[name].dtype}; {again}")
     return up_to_date(Baseline(description, arrays))
 
 

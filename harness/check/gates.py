@@ -20,7 +20,6 @@ margin = 2.0
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -30,7 +29,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from harness.check.statistics import Worse
-from harness.errors import BadInput, one_line
+from harness.errors import BadInput
+from harness.toml import read_toml
 from leaderboards.records.schema import Quantity
 from zoo.entrant import did_you_mean
 
@@ -164,10 +164,7 @@ def robust_gate(margin: float | None = None) -> Gates:
 
 def read_gates(path: Path) -> Gates:
     """The gates of a TOML file. Raises BadInput for a file that is not as above."""
-    try:
-        plain = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise BadInput(f"expected gates in TOML in {path}, got {one_line(error)}; correct the file") from error
+    plain = read_toml(path, "gates")
     try:
         file = _GateFile.model_validate(plain)
     except ValidationError as error:

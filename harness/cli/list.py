@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from harness.cli import options
+from zoo.faults import escaped
 
 FOR_MACHINES = ("spec",)
 """Columns that --json has and the table does not: they say again what others say."""
@@ -27,15 +28,15 @@ class EntrantsOptions:
 
 
 def table(rows: list[dict[str, Any]], title: str) -> Table:
-    """Rows as a table for people. Names and texts are users' own: they are shown as they are, brackets too."""
+    """Rows as a table for people. Names and texts are users' own: they are shown as they are, brackets too, on any console."""
     from harness.run.listing import as_text
 
-    made = Table(title=escape(title), title_justify="left")
+    made = Table(title=Text(escaped(title)), title_justify="left")
     shown = [column for column in rows[0] if column not in FOR_MACHINES]
     for column in shown:
         made.add_column(column.replace("_", " "), overflow="fold", justify="right" if "accuracy" in column else "left")
     for row in rows:
-        made.add_row(*(escape(as_text(column, row[column])) for column in shown))
+        made.add_row(*(Text(escaped(as_text(column, row[column]))) for column in shown))
     return made
 
 

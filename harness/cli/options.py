@@ -12,14 +12,15 @@ import click
 from rich.console import Console
 
 from harness.errors import BadInput
+from zoo.faults import escaped
 
 stderr = Console(stderr=True, highlight=False, soft_wrap=True)
 """Where progress and warnings go; results go to stdout."""
 
 
 def told(line: str) -> None:
-    """A line for people, on stderr, as it is: what stands in a name is no markup."""
-    stderr.print(line, markup=False)
+    """A line for people, on stderr: what stands in a name is no markup, and moves no cursor."""
+    stderr.print("\n".join(map(escaped, line.split("\n"))), markup=False)
 
 
 Options = TypeVar("Options")

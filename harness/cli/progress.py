@@ -13,6 +13,7 @@ from harness.cli.options import stderr, told
 from harness.run.executors.executor import Done, Report
 from harness.run.plan import Plan, Task
 from harness.run.selection import Faults
+from zoo.faults import escaped
 
 
 @contextmanager
@@ -30,7 +31,7 @@ def following(plan: Plan, todo: Sequence[Task], faults: Faults) -> Iterator[Repo
     with progress:
         whole = progress.add_task("all", total=len(todo))
         bars = {
-            (judged, measure): progress.add_task(escape(f"{plan.judged[judged].name} {measure}"), total=count)
+            (judged, measure): progress.add_task(escape(escaped(f"{plan.judged[judged].name} {measure}")), total=count)
             for (judged, measure), count in left.items()
         }
 

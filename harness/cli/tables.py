@@ -11,6 +11,7 @@ from rich.table import Table
 from harness.run import report
 from harness.run.plan import Plan, Task
 from leaderboards.records.schema import Quantity, Record
+from zoo.faults import escaped
 
 FEWEST = 2
 """Columns of numbers that the results have however narrow the window is."""
@@ -44,7 +45,7 @@ def _table(title: str, headings: Iterable[str], rows: Iterable[Sequence[str]], l
     for text in headings:
         table.add_column(text, justify="left" if text in left else "right", overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(escaped, row))
     return table
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import importlib.util
-import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from harness.data.images import ImageSet, Split
+from harness.data.npz import npz_split
 from harness.data.own_data import OwnData, is_own
 from harness.errors import BadInput, one_line
 from zoo.entrant import Transform
@@ -99,17 +99,17 @@ def _picture(path: Path, size: tuple[int, int, int] | None) -> np.ndarray:
     """One file as (H, W, C) uint8, grey or RGB as the suite's channels say."""
     try:
         with Image.open(path) as image:
-            mode = "L" if size is not None and size[0] == 1 else "RGB"
-            pixels = np.asarray(image.convert(mode))
-    except OSError as error:
+            if size is not None and image.size[::-1] != size[1:]:  # known before anything is unpacked
+                raise BadInput(
+                    f"expected pictures of {size[1]}x{size[2]} pixels, got {image.size[1]}x{image.size[0]} in {path};"
+                    " resize them, or give the suite their size"
+                )
+            pixels = np.asarray(image.convert("L" if size is not None and size[0] == 1 else "RGB"))
+    except BadInput:
+        raise
+    except Exception as error:  # Pillow's readers raise what they like of a damaged file
         raise BadInput(f"expected a picture in {path}, got {one_line(error)}; mend or remove the file") from error
-    pixels = pixels[..., None] if pixels.ndim == 2 else pixels
-    if size is not None and pixels.shape[:2] != size[1:]:
-        raise BadInput(
-            f"expected pictures of {size[1]}x{size[2]} pixels, got {pixels.shape[0]}x{pixels.shape[1]} in {path};"
-            " resize them, or give the suite their size"
-        )
-    return pixels
+    return pixels[..., None] if pixels.ndim == 2 else pixels
 
 
 def image_folder(
@@ -143,42 +143,6 @@ def image_folder(
     if lossy and name in LOSSLESS:
         name = f"{name}-jpeg"
     return ImageSet(name, split, images, labels, tuple(wanted), f"image folder {root.parent.name}/{split}")
-
-
-def _npz(name: str, path: Path, split: Split, classes: int) -> ImageSet:
-    """An .npz with `image` (N, H, W, C) uint8 or float in [0,1], and `label` (N,)."""
-    try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as data:
-            keys = sorted(data.files)
-            if keys != ["image", "label"]:
-                raise BadInput(f"expected the arrays image and label in {path}, got {', '.join(keys)}; rename them")
-            images, labels = data["image"], data["label"]
-    except BadInput:
-        raise
-    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise BadInput(f"expected an .npz of plain arrays in {path}, got {one_line(error)}; write it again") from error
-    numeric = images.dtype == np.uint8 or np.issubdtype(images.dtype, np.floating)
-    if images.ndim != 4 or labels.ndim != 1 or not numeric or not np.issubdtype(labels.dtype, np.integer):
-        raise BadInput(
-            f"expected image (N, H, W, C) of uint8 or floats and integer label (N,) in {path},"
-            f" got {images.dtype} {images.shape} and {labels.dtype} {labels.shape}; reshape them"
-        )
-    pixels = torch.from_numpy(np.moveaxis(images, 3, 1).copy())
-    if pixels.dtype != torch.uint8:
-        pixels = pixels.float()
-    names = tuple(str(k) for k in range(classes))
-    return ImageSet(name, split, pixels, torch.from_numpy(labels.astype(np.int64)), names, path.name)
-
-
-def npz_file(path: Path, shape: tuple[int, int, int], classes: int) -> ImageSet:
-    """Images to train on besides a data set's own, such as synthetic ones: an .npz of the suite's shape and classes."""
-    found = _npz(path.stem, path, "train", classes)
-    if found.shape != shape:
-        raise BadInput(
-            f"expected images of {'x'.join(map(str, shape))} (channels, height, width) in {path}, got"
-            f" {'x'.join(map(str, found.shape))}; resize them"
-        )
-    return found
 
 
 def tiny_imagenet(data_dir: Path, split: Split) -> ImageSet:
@@ -288,7 +252,7 @@ def load(
     ):
         return image_folder(name, data_dir / name, split, shape)
     if (data_dir / name / f"{split}.npz").is_file():
-        return _npz(name, data_dir / name / f"{split}.npz", split, classes)
+        return npz_split(name, data_dir / name / f"{split}.npz", split, classes)
     if name in LOSSLESS:
         return _torchvision(name, data_dir, split, download)
     if name == "tiny-imagenet":

@@ -23,6 +23,20 @@ BUILT_IN = ("digits", "cifar10", "cifar100", "svhn", "tiny-imagenet", "imagenet"
 """Data sets that the harness knows by name."""
 
 
+def native(array: np.ndarray) -> np.ndarray | None:
+    """The same numbers in this machine's byte order, contiguous, in a type that torch has; None where they do not fit one.
+
+    A longdouble whose every value is a float64 becomes one.
+    """
+    if array.dtype == np.longdouble and array.dtype.itemsize > 8:
+        narrow = array.astype(np.float64)
+        if not np.array_equal(narrow.astype(np.longdouble), array, equal_nan=True):
+            return None
+        array = narrow
+    same = np.asarray(array, dtype=array.dtype.newbyteorder("="), order="C")
+    return same if same.flags.writeable else same.copy()  # a file that is mapped is not
+
+
 @dataclass(frozen=True)
 class Examples:
     """A run of a suite's examples: x (N, C, H, W) float32 in [0,1], y (N,) int64, and the index of the first."""
@@ -55,6 +69,10 @@ class ImageSet:
             raise BadInput(
                 f"expected as many labels as images and at least one, got {len(self.images)} images and"
                 f" {len(self.labels)} labels in {self.source}; mend the files"
+            )
+        if self.images.numel() == 0:
+            raise BadInput(
+                f"expected images with pixels, got {tuple(self.images.shape)} in {self.source}; mend the files"
             )
         if self.images.is_floating_point():
             low, high = self.images.min().item(), self.images.max().item()

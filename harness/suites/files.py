@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import tomllib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,8 +10,9 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
-from harness.errors import BadInput, one_line
+from harness.errors import BadInput
 from harness.suites.suite import SUITES, Suite, data_name
+from harness.toml import read_toml
 from zoo.entrant import did_you_mean
 from zoo.faults import first_fault
 
@@ -73,10 +73,7 @@ def read_suite(path: Path) -> Suite:
 
     A file that changes what is measured needs a name of its own.
     """
-    try:
-        fields = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise BadInput(f"expected a suite in TOML in {path}, got {one_line(error)}; correct the file") from error
+    fields = read_toml(path, "a suite")
     base = fields.pop("base", None)
     if base is not None and not (isinstance(base, str) and base in SUITES):
         raise BadInput(

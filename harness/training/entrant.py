@@ -14,6 +14,7 @@ from harness.classifier.determinism import deterministic
 from harness.classifier.devices import devices
 from harness.data import datasets
 from harness.data.images import ImageSet
+from harness.data.npz import npz_file
 from harness.errors import BadInput, one_line
 from harness.suites.files import find_suite
 from harness.suites.suite import Suite
@@ -143,7 +144,7 @@ def train(
     images = images.first(limit)
     suite = suite.on(images.name)
     if isinstance(synthetic, str | Path):
-        synthetic = datasets.npz_file(Path(synthetic), suite.shape, suite.classes)
+        synthetic = npz_file(Path(synthetic), suite.shape, suite.classes)
     folder = _writable(Path(out))
     place = folder / suite.name / name
     checkpoint = place.with_name(f".{file_stem(name)}.checkpoint")

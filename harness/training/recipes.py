@@ -17,8 +17,9 @@ from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
-from harness.errors import BadInput, one_line
+from harness.errors import BadInput
 from harness.suites.suite import Suite
+from harness.toml import read_toml
 from harness.training.objectives import OBJECTIVES, Objective, Weighting
 from harness.training.own_objective import find_objective
 from zoo.architectures import builder
@@ -205,7 +206,7 @@ def parsed(assignments: Iterable[str]) -> dict[str, Any]:
             raise BadInput(f"expected --set FIELD=VALUE, got {assignment!r}; write it so, such as --set lr=0.05")
         try:
             value = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
+        except (ValueError, RecursionError):
             value = text  # a word without quotes
         fields |= checked({key: value}, "after --set")
     return fields
@@ -213,10 +214,7 @@ def parsed(assignments: Iterable[str]) -> dict[str, Any]:
 
 def read_recipe(path: Path, suite: Suite) -> Recipe:
     """A recipe from a TOML file: fields by their names, and `base`, the built-in one that they change. Raises BadInput."""
-    try:
-        fields = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise BadInput(f"expected a recipe in TOML in {path}, got {one_line(error)}; correct the file") from error
+    fields = read_toml(path, "a recipe")
     base = fields.pop("base", None)
     given = checked(fields, f"in {path}")
     if base is not None:

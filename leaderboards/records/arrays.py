@@ -11,16 +11,24 @@ import safetensors
 from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 
+from leaderboards.records.bounds import MOST_ARRAYS, require_header, sha256_within
 from leaderboards.records.files import line, write_atomically
 from leaderboards.records.renames import renamed
 from leaderboards.records.schema import Arrays, Measurement, Record, RecordError
 
 
 def write_arrays(folder: Path, arrays: Mapping[str, np.ndarray]) -> Arrays:
-    """Write per-sample arrays under the sha256 of their bytes; equal arrays give equal files."""
+    """Write per-sample arrays under the sha256 of their bytes; equal arrays give equal files.
+
+    Raises RecordError for more than can be read back.
+    """
     # not ascontiguousarray: it makes a vector of a scalar
     ordered = {name: np.asarray(arrays[name], order="C") for name in sorted(arrays)}
     content = save_arrays(ordered)
+    if len(content) > MOST_ARRAYS:
+        raise RecordError(
+            f"expected per-sample arrays of at most {MOST_ARRAYS // 2**20} MB, got {len(content)} bytes; keep fewer numbers"
+        )
     digest = hashlib.sha256(content).hexdigest()
     path = folder / f"{digest}.safetensors"
     if not path.exists() or path.read_bytes() != content:  # a damaged file is mended by measuring again
@@ -33,21 +41,25 @@ def read_arrays(folder: Path, arrays: Arrays) -> dict[str, np.ndarray]:
 
     Raises RecordError where they are missing or are not what was written.
     """
-    where = f"{folder.name}/{arrays.file}"
+    where, path = f"{folder.name}/{arrays.file}", folder / arrays.file
     try:
-        content = (folder / arrays.file).read_bytes()
+        digest = sha256_within(path, MOST_ARRAYS, where)
     except OSError as error:
         raise RecordError(f"expected arrays in {where}, got nothing; run the measure again to make them") from error
-    digest = hashlib.sha256(content).hexdigest()
     if digest != arrays.sha256:
         raise RecordError(f"expected {where} to have the sha256 of its name, got {digest}; measure again to mend it")
     try:
-        loaded = load_arrays(content)
-    except safetensors.SafetensorError as error:
-        raise RecordError(f"expected safetensors in {where}, got {error}; remove the file and measure again") from error
+        require_header(path, where)
+        loaded = load_arrays(path.read_bytes())
+    except (OSError, safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
+        if isinstance(error, RecordError):
+            raise
+        raise RecordError(
+            f"expected safetensors in {where}, got {line(error)}; remove the file and measure again"
+        ) from error
     missing = sorted(set(arrays.names) - set(loaded))
     if missing:
-        raise RecordError(f"expected array {line(missing[0])!r} in {where}, got {sorted(loaded)}; measure again")
+        raise RecordError(f"expected array {line(missing[0])!r} in {where}, got {line(sorted(loaded))}; measure again")
     return loaded
 
 

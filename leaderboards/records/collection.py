@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from leaderboards.records.arrays import unsound_arrays
-from leaderboards.records.files import parse_record, record_files, record_path
+from leaderboards.records.files import line, read_record_as, record_files, record_path
 from leaderboards.records.schema import Record, RecordError
 
 
@@ -40,19 +40,18 @@ def collect(results: Path, arrays: Path | None = None) -> tuple[tuple[Collected,
         file = path.relative_to(results).as_posix()
         suite = file.split("/")[0]
         try:
-            record = parse_record(path.read_bytes(), file)
+            record = read_record_as(path, line(file))
         except RecordError as error:
-            problems.append(Problem(suite, file, str(error)))
-            continue
-        except OSError as error:
-            problems.append(
-                Problem(suite, file, f"expected a record, got a file that cannot be read ({error.strerror})")
-            )
+            problems.append(Problem(suite, line(file), line(error, 400)))
             continue
         belongs = record_path(results, record).relative_to(results).as_posix()
         if file != belongs:
             # it would take the page of the entrant whose name it carries
-            problems.append(Problem(suite, file, f"expected the record of {file}, got one that belongs in {belongs}"))
+            problems.append(
+                Problem(
+                    suite, line(file), line(f"expected the record of {file}, got one that belongs in {belongs}", 400)
+                )
+            )
             continue
         unsound = unsound_arrays(arrays, record) if arrays is not None else {}
         problems += [Problem(suite, file, f"{measure}: {message}") for measure, message in unsound.items()]

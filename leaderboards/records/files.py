@@ -15,6 +15,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from leaderboards.records.bounds import MOST_RECORD, read_within
 from leaderboards.records.renames import up_to_date
 from leaderboards.records.schema import SCHEMA_VERSION, Record, RecordError
 
@@ -101,11 +102,16 @@ def write_record(results: Path, record: Record) -> tuple[Path, bool]:
 
 def read_record(path: Path) -> Record:
     """Read one record. Raises RecordError for a file that is not a record of this schema version."""
+    return read_record_as(path, str(path))
+
+
+def read_record_as(path: Path, where: str) -> Record:
+    """Read one record; `where` names its file in messages, as pages may show it."""
     try:
-        content = path.read_bytes()
+        content = read_within(path, MOST_RECORD, where)
     except OSError as error:
-        raise RecordError(f"expected a record in {path}, got a file that cannot be read ({error.strerror})") from error
-    return parse_record(content, str(path))
+        raise RecordError(f"expected a record in {where}, got a file that cannot be read ({error.strerror})") from error
+    return parse_record(content, where)
 
 
 def parse_record(content: bytes, where: str) -> Record:
@@ -114,7 +120,8 @@ def parse_record(content: bytes, where: str) -> Record:
     `where` names the file in the RecordError that bytes of anything else raise.
     """
     try:
-        plain = json.loads(content)
+        # of the encodings that JSON may have, files of records have one: pages and downloads copy their text
+        plain = json.loads(content.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, a number of 5000 digits, 10^5 brackets
         raise RecordError(f"expected a record in {where}, got no JSON ({line(error)}); remove it") from error
     version = plain.get("schema_version") if isinstance(plain, dict) else None
@@ -137,9 +144,14 @@ def parse_record(content: bytes, where: str) -> Record:
     return up_to_date(record)
 
 
-def line(message: object) -> str:
-    """A message on one line that is not too long."""
-    return " ".join(str(message).split())[:200]
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What moves a terminal's cursor, colours it, or turns the order of a text; and halves of characters, which none can show."""
+
+
+def line(message: object, width: int = 200) -> str:
+    """A message on one line that is not too long; control characters stand in it as they are written in Python."""
+    text = " ".join(str(message).split())[:width]
+    return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def record_files(results: Path) -> Iterator[Path]:

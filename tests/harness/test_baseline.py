@@ -257,3 +257,42 @@ def test_the_baseline_in_the_checkout_is_still_read() -> None:
     committed = read_baseline(ROOT / "baselines" / "digits" / "weat-adv.safetensors")
     assert committed.examples == 200
     assert committed.description.entrant == "weat-adv"
+
+
+def test_a_baseline_of_holes_or_with_an_endless_header_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    for start, size, said in (
+        (b"", 40 * 2**30, "at most 1024 MB"),
+        ((2**26).to_bytes(8, "little"), 2**27, "a header of"),
+    ):
+        with path.open("wb") as file:
+            file.write(start)
+            file.truncate(size)
+        with pytest.raises(BadInput, match=f"^expected {said}"):
+            read_baseline(path)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "without", "said"),
+    [
+        ({"correct": np.ones((4, 2), dtype=bool)}, "", "arrays of one length"),
+        ({"correct": np.ones(4)}, "", "flags in the array correct"),
+        ({"stage": np.zeros(4, dtype=np.int8)}, "autoattack", "the stages of autoattack"),
+    ],
+)
+def test_a_baseline_whose_arrays_are_no_flags_is_one_line(
+    tmp_path: Path, record: Record, arrays: dict[str, np.ndarray], without: str, said: str
+) -> None:
+    described = from_record(record, tmp_path / "arrays").description
+    kept = {name: info for name, info in described.measures.items() if name != without}
+    write_baseline(tmp_path / "a.safetensors", Baseline(described.model_copy(update={"measures": kept}), arrays))
+    with pytest.raises(BadInput, match=f"^expected {said}"):
+        read_baseline(tmp_path / "a.safetensors")
+
+
+def test_gates_that_no_reader_of_toml_survives_are_one_line(tmp_path: Path) -> None:
+    for text in (b"a = " + b"[" * 10_000, b"a = " + b"9" * 10_000, b"\xff\xfea", b"#" * 2**21):
+        (tmp_path / "gates.toml").write_bytes(text)
+        with pytest.raises(BadInput, match=r"^expected gates in TOML") as caught:
+            read_gates(tmp_path / "gates.toml")
+        assert "\n" not in str(caught.value)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import pickle
+import tracemalloc
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -228,6 +231,73 @@ def test_a_broken_npz_is_one_clear_line(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "mine" / "test.npz").write_bytes(content)
     with pytest.raises(BadInput, match=r"expected an \.npz of plain arrays"):
         datasets.load("mine", "test", data_dir=tmp_path, shape=(1, 4, 4), classes=5)
+
+
+@pytest.mark.parametrize("kind", [">f8", ">f4", ">f2", "float16", "longdouble"])
+def test_floats_of_other_forms_are_converted_where_they_stay_the_same(tmp_path: Path, kind: str) -> None:
+    pixels = np.random.default_rng(0).integers(0, 257, (5, 4, 4, 1)) / 256
+    data_dir = npz(tmp_path, image=pixels.astype(kind), label=np.arange(5).astype(">i4"))
+    images = datasets.load("mine", "test", data_dir=data_dir, shape=(1, 4, 4), classes=5)
+    assert torch.equal(images.examples(0, 5).x, torch.from_numpy(pixels).permute(0, 3, 1, 2).float())
+    assert images.labels.tolist() == [0, 1, 2, 3, 4]
+
+
+def test_floats_that_no_type_of_torch_holds_are_one_line(tmp_path: Path) -> None:
+    data_dir = npz(tmp_path, image=np.full((5, 4, 4, 1), np.longdouble(1) / 3), label=np.arange(5))
+    with pytest.raises(BadInput, match=r"^expected image of uint8 or of floats that float64 can hold in \S+, got"):
+        datasets.load("mine", "test", data_dir=data_dir, shape=(1, 4, 4), classes=5)
+
+
+@pytest.mark.parametrize("shape", [(0, 4, 4, 1), (4, 0, 4, 1), (4, 4, 4, 0)])
+def test_empty_arrays_are_one_line(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    data_dir = npz(tmp_path, image=np.zeros(shape), label=np.zeros(shape[0], int))
+    with pytest.raises(BadInput, match="expected as many labels as images and at least one, got image"):
+        datasets.load("mine", "test", data_dir=data_dir, shape=(1, 4, 4), classes=5)
+
+
+def bomb(path: Path, shape: str, megabytes: int) -> Path:
+    """An .npz of a few kilobytes whose image unpacks to so many megabytes."""
+    described = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}".ljust(117).encode() + b"\n"
+    label = io.BytesIO()
+    np.save(label, np.zeros(1, int))
+    path.parent.mkdir()
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        archive.writestr("label.npy", label.getvalue())
+        with archive.open("image.npy", "w", force_zip64=True) as entry:
+            entry.write(b"\x93NUMPY\x01\x00" + len(described).to_bytes(2, "little") + described)
+            for _ in range(megabytes):
+                entry.write(bytes(2**20))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("shape", "megabytes", "message"),
+    [
+        (f"({300 * 2**20}, 1, 1, 1)", 300, "of 1.4 MB that holds 314.6 MB"),
+        (f"({16 * 2**20}, 1, 1, 1)", 16, "expected as many labels as images"),
+        ("(1000000000000, 8, 8, 1)", 1, "another size of image than its shape"),
+    ],
+)
+def test_an_npz_that_unpacks_to_what_is_large_is_not_unpacked(
+    tmp_path: Path, shape: str, megabytes: int, message: str
+) -> None:
+    bomb(tmp_path / "mine" / "test.npz", shape, megabytes)
+    tracemalloc.start()
+    with pytest.raises(BadInput, match=message) as caught:
+        datasets.load("mine", "test", data_dir=tmp_path, shape=(1, 8, 8), classes=5)
+    assert tracemalloc.get_traced_memory()[1] < 2**23
+    tracemalloc.stop()
+    assert "\n" not in str(caught.value)
+
+
+def test_a_picture_of_another_size_is_not_unpacked(tmp_path: Path) -> None:
+    (tmp_path / "mine" / "test" / "a").mkdir(parents=True)
+    Image.new("1", (9000, 9000)).save(tmp_path / "mine" / "test" / "a" / "0.png")
+    tracemalloc.start()
+    with pytest.raises(BadInput, match="expected pictures of 4x4 pixels, got 9000x9000"):
+        datasets.load("mine", "test", data_dir=tmp_path, shape=(1, 4, 4), classes=1)
+    assert tracemalloc.get_traced_memory()[1] < 2**23
+    tracemalloc.stop()
 
 
 def test_classes_named_by_numbers_are_in_the_order_of_the_numbers(tmp_path: Path) -> None:

@@ -12,8 +12,9 @@ from torch import nn
 
 from harness.attacks.pgd import PGD
 from harness.classifier.folding import folded
-from harness.data.datasets import digits, npz_file
+from harness.data.datasets import digits
 from harness.data.images import ImageSet
+from harness.data.npz import npz_file
 from harness.errors import BadInput
 from harness.suites.suite import SUITES
 from harness.training.batches import Batches, held_out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from leaderboards.pages.pages import render
 from leaderboards.records.arrays import read_arrays, unsound_arrays, write_arrays
 from leaderboards.records.files import (
     file_stem,
@@ -337,3 +339,49 @@ def test_a_value_knows_no_words_but_its_own() -> None:
         Value(value="high", n=1)  # type: ignore[arg-type]
     with pytest.raises(ValidationError):
         Value(value=1.0, n=-1)
+
+
+def test_a_record_in_another_encoding_is_a_problem_and_the_others_are_rendered(
+    tmp_path: Path, record_of: RecordOf
+) -> None:
+    for name in ("Good", "Wide", "Marked"):
+        write_record(tmp_path / "results", record_of(name))
+    folder = tmp_path / "results" / record_of("Good").suite.name
+    (folder / "Wide.json").write_bytes((folder / "Wide.json").read_text("utf-8").encode("utf-16"))
+    (folder / "Marked.json").write_bytes(b"\xef\xbb\xbf" + (folder / "Marked.json").read_bytes())
+    rendered = render(tmp_path / "results", tmp_path / "site", [])
+    (problem,) = rendered.problems
+    assert problem.file == f"{folder.name}/Wide.json"
+    assert "got no JSON ('utf-8' codec can't decode" in problem.message
+    assert {"Good.html", "Marked.html"} <= {path.name for path in rendered.written}
+
+
+def test_files_with_names_that_no_terminal_should_print_are_problems_of_one_plain_line(tmp_path: Path) -> None:
+    folder = tmp_path / "results" / "digits"
+    folder.mkdir(parents=True)
+    (folder / "\x1b[31m\u202ered\nline.json").write_text('{"schema_version": "\\u001b[2J\\u009b"}')
+    (folder / os.fsdecode(b"\xff.json")).write_text("{}")
+    problems = render(tmp_path / "results", tmp_path / "site", []).problems
+    assert len(problems) == 2
+    assert all(f"{problem.file}{problem.message}".isprintable() for problem in problems)
+
+
+def test_a_record_and_arrays_of_holes_are_not_read(tmp_path: Path, record_of: RecordOf) -> None:
+    path, _ = write_record(tmp_path / "results", record_of("Small", arrays=tmp_path / "arrays"))
+    record = read_record(path)
+    for holes in (path, *(tmp_path / "arrays").iterdir()):
+        with holes.open("wb") as file:
+            file.truncate(40 * 2**30)
+    with pytest.raises(RecordError, match=r"expected at most 32 MB in \S+, got 42949672960 bytes"):
+        read_record(path)
+    found = unsound_arrays(tmp_path / "arrays", record)
+    assert found
+    assert all(text.startswith("expected at most 1024 MB in arrays/") for text in found.values())
+
+
+def test_arrays_with_a_header_of_very_many_keys_are_not_read(tmp_path: Path) -> None:
+    content = (17 * 2**20).to_bytes(8, "little") + b"{" + bytes(17 * 2**20)
+    digest = hashlib.sha256(content).hexdigest()
+    (tmp_path / f"{digest}.safetensors").write_bytes(content)
+    with pytest.raises(RecordError, match="expected a header of at most 16 MB"):
+        read_arrays(tmp_path, Arrays(sha256=digest, names=()))
