@@ -41,6 +41,7 @@ class TrainOptions:
     limit: int | None
     name: str | None
     out: Path | None
+    force: bool
     data_dir: Path
     dataset: str | None
     download: bool
@@ -81,6 +82,7 @@ class TrainOptions:
     type=click.Path(path_type=Path),
     help="Holds <suite>/<name>.safetensors, .json and .dynamics.jsonl [default: zoo/ of the checkout]",
 )
+@click.option("--force", is_flag=True, help="Replace what another command made under this name.")
 @options.data_dir
 @options.dataset
 @options.download
@@ -123,7 +125,9 @@ def _train(given: TrainOptions, world: World, device: str) -> TrainedEntrant:
                 data_dir=given.data_dir,
                 download=given.download,
                 device=device,
-                out=given.out if given.out is not None else (checkout() or Path.cwd()) / "zoo",
+                out=given.out,
+                default_out=(checkout() or Path.cwd()) / "zoo",
+                force=given.force,
                 report=report,
                 moved=moved,
                 resumed=lambda checkpoint: options.told(f"going on from {checkpoint}"),

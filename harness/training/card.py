@@ -61,11 +61,9 @@ def keep_other(place: Path, trained: Trained) -> Path | None:
     return path
 
 
-def _training(origin: Origin, trained: Trained, dynamics: str) -> dict[str, Any]:
-    """How the weights were made."""
+def made_of(origin: Origin) -> dict[str, Any]:
+    """From what the weights are made: recipe, threat model and data, as cards have them."""
     suite, recipe, images, synthetic = origin.suite, origin.recipe, origin.images, origin.synthetic
-    phases = phases_of(trained.rows)
-    revision, dirty = commit()
     sources = [asdict(file) for file in recipe.method.sources]
     return {
         "recipe": recipe.to_json(),
@@ -81,6 +79,15 @@ def _training(origin: Origin, trained: Trained, dynamics: str) -> dict[str, Any]
             if synthetic is not None
             else {}
         ),
+    }
+
+
+def _training(origin: Origin, trained: Trained, dynamics: str) -> dict[str, Any]:
+    """How the weights were made."""
+    phases = phases_of(trained.rows)
+    revision, dirty = commit()
+    return {
+        **made_of(origin),
         "selected_epoch": trained.selected,
         "best_epoch": trained.best,
         "best_pgd_accuracy": trained.best_pgd_accuracy,

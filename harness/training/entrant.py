@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,21 +14,22 @@ from harness.classifier.devices import devices
 from harness.data import datasets
 from harness.data.images import ImageSet
 from harness.data.npz import npz_file
-from harness.errors import BadInput, one_line
+from harness.errors import BadInput
 from harness.suites.files import find_suite
 from harness.suites.suite import Suite
 from harness.training import trainer
-from harness.training.card import Origin, card_of, keep_other
+from harness.training.card import Origin, card_of, keep_other, made_of
 from harness.training.distributed import World
 from harness.training.dynamics import Epoch, phases_of, robust_overfitting
 from harness.training.own_objective import require_terms
 from harness.training.phases import Phases
+from harness.training.place import found_by_name, require_not_shipped, require_same_command, writable
 from harness.training.recipes import Recipe, find_recipe
 from harness.training.trainer import Trained
 from leaderboards.records.files import file_stem
 from zoo.architectures import build, is_own
 from zoo.cards import require_name
-from zoo.checkpoints import SHIPPED, save_entrant
+from zoo.checkpoints import save_entrant
 from zoo.entrant import Card
 
 
@@ -100,7 +100,9 @@ def train(
     data_dir: str | Path = "data",
     download: bool = False,
     device: str = "auto",
-    out: str | Path = "zoo",
+    out: str | Path | None = None,
+    default_out: str | Path = "zoo",
+    force: bool = False,
     report: Callable[[Epoch], None] = lambda epoch: None,
     moved: Callable[[int, int], None] = lambda step, steps: None,
     resumed: Callable[[Path], None] = lambda checkpoint: None,
@@ -113,6 +115,9 @@ def train(
     fields of the recipe, the four before it the same by name. `images` take the place of the train split in `data_dir`,
     `dataset` names other data there, `limit` takes the first ones; `synthetic` images, or their .npz, are half of each batch
     unless the recipe says another share.
+
+    What is there by that name is replaced where this very call made it, or with `force`; else it is refused. Without `out`
+    it goes to `default_out`, and never under the name of a shipped entrant.
 
     The same call again goes on where an interrupted one has stopped. Nothing is printed: `report` is called after each
     epoch, `moved` after each step (its number, and that of all in the epoch), `resumed` with a file that is gone on from.
@@ -128,6 +133,8 @@ def train(
     asked, recipe = recipe, _changed(recipe, suite, fields, synthetic is not None)
     name = require_name(name or _name_of(asked))
     require_terms(recipe.method, suite.classes)
+    folder = Path(default_out if out is None else out)
+    require_not_shipped(name, (suite if images is None else suite.on(images.name)).name, folder, named=out is not None)
     if is_own(recipe.architecture):
         build(recipe.architecture, suite.classes, suite.shape)  # what is wrong with it is told here
     on = devices(device, None)[0]
@@ -145,10 +152,12 @@ def train(
     suite = suite.on(images.name)
     if isinstance(synthetic, str | Path):
         synthetic = npz_file(Path(synthetic), suite.shape, suite.classes)
-    folder = _writable(Path(out))
-    place = folder / suite.name / name
+    place = writable(folder) / suite.name / name
     checkpoint = place.with_name(f".{file_stem(name)}.checkpoint")
     dynamics = place.with_name(f"{name}.dynamics.jsonl")
+    origin = Origin(suite, recipe, images, synthetic, on, world)
+    if not force:
+        require_same_command(place, checkpoint, suite.domain.suite, made_of(origin))
     if checkpoint.exists() and world.first:
         resumed(checkpoint)
     with deterministic(on, recipe.threads):
@@ -165,14 +174,14 @@ def train(
             moved=moved,
             world=world,
         )
-    card = card_of(name, Origin(suite, recipe, images, synthetic, on, world), trained, dynamics)
+    card = card_of(name, origin, trained, dynamics)
     path, other = place.with_name(f"{name}.safetensors"), None
     if world.first:
         save_entrant(place, trained.model, card, suite.domain)
         other = keep_other(place, trained)
         checkpoint.unlink(missing_ok=True)
-    by_name = folder.resolve() in (SHIPPED, (Path.cwd() / "zoo").resolve())
-    return TrainedEntrant(path, name if by_name else f"checkpoint:{path}", card, suite, dynamics, other, trained)
+    spec = name if found_by_name(folder) else f"checkpoint:{path}"
+    return TrainedEntrant(path, spec, card, suite, dynamics, other, trained)
 
 
 def _name_of(recipe: str | Path | Recipe) -> str:
@@ -197,18 +206,3 @@ def _require_form(images: ImageSet, suite: Suite) -> None:
             f"expected images {'x'.join(map(str, suite.shape))} of {suite.classes} classes for {suite.name}, got"
             f" {'x'.join(map(str, images.shape))} of {len(images.classes)}; choose the suite that fits them"
         )
-
-
-def _writable(folder: Path) -> Path:
-    """The folder, made where it is not there: what cannot be written is told before training and not after it."""
-    if folder == Path():
-        raise BadInput("expected a folder of its own as --out, got the working directory; name another")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if not os.access(folder, os.W_OK):
-            raise PermissionError("it is read-only")
-    except OSError as error:
-        raise BadInput(
-            f"expected a folder to write to as --out, got {folder} ({one_line(error)}); name another"
-        ) from error
-    return folder

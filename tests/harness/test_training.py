@@ -279,7 +279,7 @@ def test_training_reports_every_epoch_and_learns() -> None:
     ],
 )
 def test_bad_input_is_one_line(harness_here, options: tuple[str, ...], part: str) -> None:
-    result = harness_here("train", "--suite", "digits", *options)
+    result = harness_here("train", "--suite", "digits", "--name", "mine", *options)
     assert result.returncode == 2, result.stderr
     (line,) = [line for line in result.stderr.splitlines() if "error:" in line]
     assert part in line
@@ -293,7 +293,8 @@ def test_an_architecture_that_does_not_fit_the_images_is_one_line(
         return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3072, classes))
 
     monkeypatch.setitem(ARCHITECTURES, "only-cifar", only_cifar)
-    result = harness_here("train", "--suite", "digits", "--recipe", "sat", "--architecture", "only-cifar")
+    job = ("train", "--suite", "digits", "--recipe", "sat", "--name", "mine")
+    result = harness_here(*job, "--architecture", "only-cifar")
     assert result.returncode == 2
     (line,) = result.stderr.splitlines()
     assert "an architecture for images of 1x8x8, got only-cifar" in line

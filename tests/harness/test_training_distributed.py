@@ -118,6 +118,8 @@ def test_a_network_with_batchnorm_is_refused_where_its_statistics_cannot_be_shar
         "1",
         "--architecture",
         "resnet-18",
+        "--name",
+        "mine",
     )
     result = torchrun(*job, cwd=tmp_path)
     assert result.returncode != 0

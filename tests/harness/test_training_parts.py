@@ -274,7 +274,8 @@ def test_a_synthetic_file_of_another_form_is_one_line(
     harness_here, tmp_path: Path, changes: dict[str, object], part: str
 ) -> None:
     path = synthetic_file(tmp_path / "extra.npz", **changes)
-    result = harness_here("train", "--suite", "digits", "--recipe", "sat", "--synthetic", str(path))
+    job = ("train", "--suite", "digits", "--recipe", "sat", "--name", "mine")
+    result = harness_here(*job, "--synthetic", str(path))
     assert result.returncode == 2, result.stderr
     (line,) = result.stderr.splitlines()
     assert part in line
