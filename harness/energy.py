@@ -1,8 +1,8 @@
 """A classifier's energies, as pure functions of its logits (Grathwohl et al. 2020; Mirza et al. 2024, arXiv 2407.06315).
 
 With logits f(x) of shape (N, K): joint energy E(x,y) = -f(x)[y], marginal energy E(x) = -logsumexp_k f(x)[k]. Energies scale
-with the logits and shift with a constant added to them, so raw values of two entrants are not comparable; values divided by
-the standard deviation of E(x) over the test points are. All functions compute in float32 at least.
+with the logits and shift with a constant added to them, so values of two entrants are comparable only
+at the scale that fits the labels of each best (harness.measures.calibration). All functions compute in float32 at least.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from harness.attacks.attack import Attack
 from harness.attacks.autoattack import TARGETS, collected
+from harness.attacks.losses import log_odds
 from harness.threat import Norm, ThreatModel
 
 
@@ -54,6 +55,17 @@ def _run(attack: APGDAttack, model: nn.Module, x: Tensor, y: Tensor) -> tuple[Te
     return found.detach(), wrong | instead, loss
 
 
+class _OnLogOdds(APGDAttack):
+    """APGD on minus the log odds of the label, under the name of a loss whose method pyautoattack leaves to be given.
+
+    They rise with the cross-entropy, and APGD compares losses and takes signs or unit vectors of gradients: so it walks as
+    it would on the cross-entropy, but also where this one's gradient rounds to zero.
+    """
+
+    def ce_loss_targeted(self, logits: Tensor, y: Tensor) -> Tensor:
+        return -log_odds(logits, y)
+
+
 @dataclass(frozen=True)
 class APGD(Attack):
     """Auto-PGD, untargeted, on the cross-entropy ("ce") or the difference-of-logits ratio ("dlr"), from a random start.
@@ -78,7 +90,11 @@ class APGD(Attack):
         self, model: nn.Module, x: Tensor, y: Tensor, threat: ThreatModel, generator: torch.Generator
     ) -> Tensor:
         with _seeded(x, generator) as seed:
-            attack = APGDAttack(model, loss=self.loss, **_common(self.steps, seed, x, threat))
+            common = _common(self.steps, seed, x, threat)
+            on_ce = self.loss == "ce"
+            attack = (
+                _OnLogOdds(model, loss="ce-targeted", **common) if on_ce else APGDAttack(model, loss="dlr", **common)
+            )
             return _run(attack, model, x, y)[0]
 
 

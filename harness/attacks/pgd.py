@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from harness.attacks.attack import Attack
+from harness.attacks.losses import log_odds, towards_kl
 from harness.classifier.frozen import frozen
 from harness.errors import BadInput
 from harness.threat import ThreatModel
@@ -31,6 +31,9 @@ class PGD(Attack):
     loss "margin": -max(f(x')[y] - max_{k != y} f(x')[k], 0), f_6 of Carlini & Wagner (2017) with confidence 0: it rises to
     the decision boundary and rests beyond it. This is their loss under PGD at a given radius, not their attack, which
     looks for the smallest perturbation. step_size is a fraction of eps.
+
+    A step takes the direction of the gradient and not its length, so each loss is raised in a form that points the same way
+    and stays in float32's range for confident logits (harness.attacks.losses).
     """
 
     loss: Literal["ce", "kl", "margin"] = "ce"
@@ -92,19 +95,19 @@ class PGD(Attack):
                 natural = model(x)
         if self.loss == "kl":
             assert natural is not None
-            reference = natural.float().log_softmax(1)
-            return lambda logits: F.kl_div(logits.log_softmax(1), reference, reduction="sum", log_target=True)
+            reference = natural.float()
+            return lambda logits: towards_kl(logits, reference).sum()
         if self.loss == "margin":
             return lambda logits: -margin(logits, y).clamp_min(0).sum()
         if self.target == "none":
-            return lambda logits: F.cross_entropy(logits, y, reduction="sum")
+            return lambda logits: -log_odds(logits, y).sum()
         assert natural is not None
         target = (
             random_target(y, natural.shape[1], generator)
             if self.target == "random"
             else least_likely(natural.float(), y)
         )
-        return lambda logits: -F.cross_entropy(logits, target, reduction="sum")
+        return lambda logits: log_odds(logits, target).sum()
 
 
 def margin(logits: Tensor, y: Tensor) -> Tensor:

@@ -38,12 +38,28 @@ def native(array: np.ndarray) -> np.ndarray | None:
 
 
 @dataclass(frozen=True)
+class Part:
+    """Every so many-th image of a set, from its first one, and so many of them at most."""
+
+    every: int
+    most: int
+
+
+CALIBRATION = Part(every=2, most=5_000)
+"""The images of a suite that the scale of an entrant's logits is fitted on (harness.measures.calibration)."""
+
+
+@dataclass(frozen=True)
 class Examples:
-    """A run of a suite's examples: x (N, C, H, W) float32 in [0,1], y (N,) int64, and the index of the first."""
+    """A run of a suite's examples: x (N, C, H, W) float32 in [0,1], y (N,) int64, and the index of the first.
+
+    `held_out` are the images that a measure may fit a number of the entrant on, the same ones for every run of examples.
+    """
 
     x: Tensor
     y: Tensor
     start: int = 0
+    held_out: ImageSet | None = None
 
     def to(self, device: torch.device) -> Examples:
         return replace(self, x=self.x.to(device), y=self.y.to(device))
@@ -123,6 +139,12 @@ class ImageSet:
             return self
         digest = hashlib.sha256(f"{self.digest} first {n}".encode()).hexdigest() if self.digest else ""
         return replace(self, images=self.images[:n], labels=self.labels[:n], digest=digest)
+
+    @cached_property
+    def calibration(self) -> ImageSet:
+        """The fixed part of the set that CALIBRATION names."""
+        every, end = CALIBRATION.every, CALIBRATION.every * CALIBRATION.most
+        return replace(self, images=self.images[:end:every], labels=self.labels[:end:every], digest="")
 
     def examples(self, start: int, stop: int) -> Examples:
         """Examples start to stop (exclusive), as float32 in [0,1]."""

@@ -1,8 +1,12 @@
 """Energies of natural points and of the points that attacks find for them (Mirza et al. 2024, arXiv 2407.06315).
 
+Attacks see the entrant at its calibrated scale (harness.measures.calibration), so that what they find does not depend on the
+scale of its logits. Energies are given at the entrant's own scale, and their changes at both; only those at the calibrated
+scale compare entrants.
+
 Accuracy under each attack errs high: none is as strong as AutoAttack's cascade. A small |dE| may also mean that an attack
 failed, so points at which the gradient is zero are counted, and where there are many no normalised |dE| of an attack by
-gradient is given.
+gradient is given. The gradient that is looked at is the one that attacks on the cross-entropy see.
 """
 
 from __future__ import annotations
@@ -19,36 +23,48 @@ from torch import Tensor, nn
 from harness.attacks.attack import Attack
 from harness.attacks.named import ATTACKS, MAIN, prefix
 from harness.classifier.logits import natural_logits
-from harness.classifier.memory import fitted
+from harness.classifier.memory import Fitted, fitted
 from harness.classifier.stopwatch import seconds
 from harness.data.images import Examples
 from harness.energy import joint_energy, kl_in_energies, marginal_energy
 from harness.measures import landscape
+from harness.measures.calibration import (
+    ARRAY,
+    CALIBRATED,
+    SCALE,
+    CalibratedMeasure,
+    Calibration,
+    Scaled,
+    calibrated,
+    calibration_quantity,
+    calibration_settings,
+)
 from harness.measures.distributions import DELTA_EDGES, ENERGY_EDGES, Bins, distribution
 from harness.measures.intervals import proportion, standard_deviation
-from harness.measures.measure import Cost, Measure, Note, ShardResult, Summary, batch_notes, flags_of, generator_of
+from harness.measures.measure import Cost, Note, ShardResult, Summary, batch_notes, flags_of, generator_of
 from harness.measures.zero_gradients import hides, reason, warning
 from harness.threat import ThreatModel
 from leaderboards.board.labels import label
-from leaderboards.records.schema import Distribution, Quantity, Value
+from leaderboards.records.schema import Distribution, Quantity, Unit, Value
 
 
 @dataclass(frozen=True)
-class Energies(Measure):
+class Energies(CalibratedMeasure):
     """E(x), E(x,y) at natural and adversarial points of ten attacks, dE(x), dE(x,y), the KL in energies, accuracies.
 
-    dE is natural minus adversarial: negative where the attack raises the energy. Energies scale with the logits, so what
-    is divided by sd E(x) may be compared between entrants. Each attack sees every example, by itself; what it returns
+    dE is natural minus adversarial: negative where the attack raises the energy. Energies scale with the logits, so only
+    values whose names end with `_calibrated`, of the entrant at the scale that fits its labels best, may be compared between
+    entrants; what is divided by sd E(x) still depends on the scale. Each attack sees every example, by itself; what it returns
     where it fails its class says. Arrays and values of an attack begin with its name and a point.
     """
 
     name: ClassVar[str] = "energies"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     seed: int = 0
     attacks: Mapping[str, Attack] = field(default_factory=lambda: dict(ATTACKS))
 
     def settings(self) -> dict[str, Any]:
-        return {"attacks": {name: attack.settings() for name, attack in self.attacks.items()}}
+        return {"attacks": {name: attack.settings() for name, attack in self.attacks.items()}, **calibration_settings()}
 
     def correct(self, arrays: Mapping[str, np.ndarray]) -> np.ndarray | None:
         return arrays.get(correct_array(MAIN))
@@ -63,15 +79,17 @@ class Energies(Measure):
             found[f"{series}.sd"] = Quantity(title=label(f"{series}.sd"), unit="energy")
         for name in NATURAL:
             found[f"{name}.mean"] = Quantity(title=label(f"{name}.mean"), unit="energy")
+        found[SCALE] = calibration_quantity()
         for attack in self.attacks:
             for key in HEADLINES:
                 name = f"{prefix(attack)}{key}.mean"
-                over_sd = key.endswith("_normalised")  # small is smooth
-                found[name] = Quantity(
-                    title=label(name), unit="sd" if over_sd else "energy", better="lower" if over_sd else "neither"
-                )
+                if key.endswith(CALIBRATED):  # small is smooth
+                    found[name] = Quantity(title=label(name), better="lower")
+                else:
+                    unit: Unit = "sd" if key.endswith("_normalised") else "energy"
+                    found[name] = Quantity(title=label(name), unit=unit)
         shown = {accuracy_value(MAIN): _PGD, "marginal_energy.mean": _MEAN}
-        shown |= {f"{main}{deltas[0]}.mean": _DELTA, f"{main}{deltas[0]}_normalised.mean": _ABSOLUTE_DELTA}
+        shown |= {f"{main}{deltas[0]}.mean": _DELTA, f"{main}abs_{deltas[0]}{CALIBRATED}.mean": _ABSOLUTE_DELTA}
         for name, (short, said) in shown.items():
             if name in found:
                 words = {"short": short, "description": said}
@@ -100,11 +118,16 @@ class Energies(Measure):
     def __call__(self, model: nn.Module, examples: Examples, threat: ThreatModel) -> ShardResult:
         x, y = examples.x, examples.y
         model = fitted(model, x)
-        logits = natural_logits(model, examples)
-        _, slope = landscape.value_and_gradient(model, x, landscape.cross_entropy(y))
+        natural = natural_logits(model, examples)
+        calibration = calibrated(model, examples, natural)
+        scale = calibration.scale
+        model, logits = Fitted(Scaled(model.model, scale), model.size), scale * natural
+        _, slope = landscape.value_and_gradient(model, x, landscape.log_odds(y))
         arrays = {
-            "marginal_energy": marginal_energy(logits),
-            "joint_energy": joint_energy(logits, y),
+            "marginal_energy": marginal_energy(logits / scale),
+            "joint_energy": joint_energy(logits / scale, y),
+            f"marginal_energy{CALIBRATED}": marginal_energy(logits),
+            f"joint_energy{CALIBRATED}": joint_energy(logits, y),
             "natural_correct": logits.argmax(1) == y,
             "zero_gradient": landscape.has_no_gradient(slope),
         }
@@ -116,16 +139,19 @@ class Energies(Measure):
             found = attack(model, x, y, threat, generator_of(self.seed, examples.start, name), natural=logits)
             if found.rejected:
                 notes.append(Note("rejected", REJECTED.format(name), int((~found.counted).sum())))
-            arrays |= {f"{prefix(name)}{key}": array for key, array in _found(logits, found.logits, y).items()}
+            of_attack = _found(logits, found.logits, y, scale)
+            arrays |= {f"{prefix(name)}{key}": array for key, array in of_attack.items()}
             arrays[correct_array(name)] = ~found.broken
         notes += batch_notes(model)
-        return ShardResult({name: array.cpu().numpy() for name, array in arrays.items()}, tuple(notes))
+        kept = {name: array.cpu().numpy() for name, array in arrays.items()}
+        return ShardResult(kept | {ARRAY: calibration.array(len(examples))}, tuple(notes))
 
     def summarise(self, arrays: Mapping[str, np.ndarray], notes: Sequence[Note]) -> Summary:
         wide = {name: array.astype(np.float64) for name, array in arrays.items() if array.dtype != bool}
         zero = arrays["zero_gradient"]
         spread = standard_deviation(wide["marginal_energy"]).value or np.nan
         values: dict[str, Value] = {"standard_accuracy": proportion(arrays["natural_correct"])}
+        values[SCALE] = Calibration.of(arrays).value()
         distributions: dict[str, Distribution] = {}
         bins = {"delta_marginal_energy": Bins(DELTA_EDGES, 0.0, spread)}
         bins["delta_joint_energy"] = bins["delta_marginal_energy"]
@@ -141,7 +167,7 @@ class Energies(Measure):
             values[accuracy_value(attack)] = proportion(arrays[correct_array(attack)])
             blind = self.attacks[attack].by_gradient and hides(zero)
             for key, numbers in _series(wide, start, spread).items():
-                if blind and key.endswith("_normalised"):
+                if blind and key.endswith(("_normalised", CALIBRATED)):
                     values[f"{start}{key}.mean"] = Value(value=None, n=len(zero), reason=reason(zero))
                     continue
                 found = distributions[f"{start}{key}"] = distribution(numbers, bins.get(key))
@@ -162,6 +188,7 @@ REJECTED = "{{n}} images of {} break the threat model or have no finite logits: 
 HEADLINES = (
     *("marginal_energy_adv", "joint_energy_adv", "delta_marginal_energy", "delta_joint_energy"),
     *("delta_marginal_energy_normalised", "delta_joint_energy_normalised", "kl_conditional", "kl_marginal"),
+    *(f"abs_delta_marginal_energy{CALIBRATED}", f"abs_delta_joint_energy{CALIBRATED}"),
 )
 """Series whose mean is a value of the record, for each attack. All series are distributions of the record."""
 
@@ -178,9 +205,9 @@ _DELTA = (
     "Mean of E(x) - E(x_adv) under PGD: negative where the attacked examples have the higher energy.",
 )
 _ABSOLUTE_DELTA = (
-    "Mean |ΔE(x)| / sd",
-    "Mean |E(x) - E(x_adv)| over the standard deviation of E(x): it does not depend on the scale of the logits. Small where"
-    " the energy is smooth.",
+    "Mean |ΔE(x)|",
+    "Mean |E(x) - E(x_adv)| at the calibrated scale of the logits: it does not depend on the scale that the entrant gives"
+    " them. Small where the energy is smooth.",
 )
 
 
@@ -194,17 +221,23 @@ def accuracy_value(attack: str) -> str:
     return f"{prefix(attack)}accuracy"
 
 
-def _found(logits: Tensor, logits_adv: Tensor, y: Tensor) -> dict[str, Tensor]:
-    """What is kept of an attack's points, for each example. With the natural energies it gives dE and both terms of the KL."""
+def _found(logits: Tensor, logits_adv: Tensor, y: Tensor, scale: float) -> dict[str, Tensor]:
+    """What is kept of an attack's points, for each example. With the natural energies it gives dE and both terms of the KL.
+
+    Logits are those at the calibrated scale: `scale` times the entrant's own.
+    """
     return {
-        "marginal_energy_adv": marginal_energy(logits_adv),
-        "joint_energy_adv": joint_energy(logits_adv, y),
-        "kl_conditional": kl_in_energies(logits, logits_adv).conditional,
+        "marginal_energy_adv": marginal_energy(logits_adv / scale),
+        "joint_energy_adv": joint_energy(logits_adv / scale, y),
+        f"marginal_energy_adv{CALIBRATED}": marginal_energy(logits_adv),
+        f"joint_energy_adv{CALIBRATED}": joint_energy(logits_adv, y),
+        "kl_conditional": kl_in_energies(logits / scale, logits_adv / scale).conditional,
     }
 
 
 def _series(wide: Mapping[str, np.ndarray], start: str, spread: float) -> dict[str, np.ndarray]:
-    """Every number that an attack gives each example: energies, dE signed and absolute, raw and over sd E(x), KL terms.
+    """Every number that an attack gives each example: energies, dE signed and absolute, raw and over sd E(x), KL terms,
+    and |dE| at the calibrated scale.
 
     `_over_sd` is the signed difference over sd E(x), `_normalised` the absolute one. The marginal term of the KL is dE(x).
     """
@@ -215,6 +248,8 @@ def _series(wide: Mapping[str, np.ndarray], start: str, spread: float) -> dict[s
         series[f"abs_delta_{name}"] = np.abs(delta)
         series[f"delta_{name}_over_sd"] = delta / spread
         series[f"delta_{name}_normalised"] = np.abs(delta) / spread
+        at_scale = wide[f"{name}{CALIBRATED}"] - wide[f"{start}{name}_adv{CALIBRATED}"]
+        series[f"abs_delta_{name}{CALIBRATED}"] = np.abs(at_scale)
     series["kl_conditional"] = wide[f"{start}kl_conditional"]
     series["kl_marginal"] = series["delta_marginal_energy"]
     return series

@@ -2,8 +2,10 @@
 
 E(x) is the marginal energy, l(x) the cross-entropy of the label, eps and the ball those of the threat model, [0,1] included.
 Every maximum over the ball is the best of a few steps of ascent, so it errs low; every mean over the ball rests on a few
-random points. Logits are float32; what is made of them is computed in float64, so that differences of nearly equal energies
-keep their digits. Numbers scale with the logits, but for gradient alignment: only normalised ones compare entrants.
+random points. How far, where it was measured: local Lipschitz constants are 7 to 17 % below those of eight restarts of 40
+steps, and the ball's standard deviation over 16 draws is 1.7 % low. Logits are float32; what is made of them is computed in
+float64, so that differences of nearly equal energies keep their digits. All numbers depend on the scale of the logits, those
+of the cross-entropy not in proportion: they compare entrants at the calibrated scale (harness.measures.calibration).
 """
 
 from __future__ import annotations
@@ -12,9 +14,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from harness.attacks import losses
 from harness.energy import marginal_energy
 from harness.threat import ThreatModel
 
@@ -45,16 +47,20 @@ def energies(logits: Tensor) -> Tensor:
 
 
 def cross_entropy(y: Tensor) -> Scalar:
-    """l, the cross-entropy of the labels y (N,), as -log sigmoid(f[y] - logsumexp_{k != y} f[k]).
-
-    Written so, neither it nor its gradient vanishes where the classifier is sure: 1 - p(y|x) would, at 1e-16.
-    """
+    """l, the cross-entropy of the labels y (N,), in the form that neither vanishes nor loses its gradient where the classifier
+    is sure (harness.attacks.losses)."""
 
     def of(logits: Tensor) -> Tensor:
-        label = y.repeat(len(logits) // len(y)).unsqueeze(1)
-        wide = logits.double()
-        others = wide.scatter(1, label, -torch.inf).logsumexp(1)
-        return -F.logsigmoid(wide.gather(1, label).squeeze(1) - others)
+        return losses.cross_entropy(logits.double(), y.repeat(len(logits) // len(y)))
+
+    return of
+
+
+def log_odds(y: Tensor) -> Scalar:
+    """The log odds of the labels y (N,): what attacks on the cross-entropy walk down."""
+
+    def of(logits: Tensor) -> Tensor:
+        return losses.log_odds(logits.double(), y.repeat(len(logits) // len(y)))
 
     return of
 
@@ -122,7 +128,8 @@ def local_lipschitz(
     """max_{x' in ball} ||g(x) - g(x')||_1 / ||x - x'||  (Yang et al. 2020): (N,).
 
     g: `outputs` of the logits, (N, K) to (N, any) float64. ||x - x'|| is the norm of the threat model (Yang's is Linf).
-    Ascent on the numerator, from a uniform point of the ball, and the highest ratio on the way. It errs low.
+    Ascent on the numerator, from a uniform point of the ball, and the highest ratio on the way. It errs low: ten steps from
+    one point find 7 to 17 % less than the best of eight restarts of 40 steps.
     """
     with torch.no_grad():
         natural = outputs(model(x))
@@ -215,7 +222,7 @@ def gradient_misalignment(
 ) -> Tensor:
     """mean of 1 - cos(grad g(x), grad g(x + u)), u uniform in the ball  (Andriushchenko & Flammarion 2020): (N,).
 
-    From 0, aligned, to 2; free of scale. g: the scalar, whose gradient at x (N, ...) is given. Over `directions` draws of
+    From 0, aligned, to 2. g: the scalar, whose gradient at x (N, ...) is given. Over `directions` draws of
     u; NaN where a gradient is zero, for it has no direction.
     """
     total = torch.zeros(len(x), dtype=torch.float64, device=x.device)
@@ -231,7 +238,10 @@ def gradient_misalignment(
 def ball_deviation(
     model: nn.Module, x: Tensor, threat: ThreatModel, generator: torch.Generator, directions: int = 16
 ) -> Tensor:
-    """std over u of E(x + u), u uniform in the ball: (N,), the sample standard deviation over `directions` draws."""
+    """std over u of E(x + u), u uniform in the ball: (N,), the sample standard deviation over `directions` draws.
+
+    It errs low: the root of an unbiased variance is, for 16 draws of normal numbers, 1.7 % too small in the mean.
+    """
     groups = _around(x, threat, generator, directions)
     energies = [values(model, points.flatten(0, 1), energy).view(len(points), -1) for points in groups]
     return torch.cat(energies).std(0)

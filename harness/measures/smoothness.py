@@ -1,5 +1,9 @@
 """Smoothness of the energy landscape around the examples: eleven figures, each with its formula in harness.measures.landscape.
 
+Each is measured twice: of the entrant as it is, and of the entrant at its calibrated scale (harness.measures.calibration).
+Only the calibrated ones compare entrants: the others depend on the scale of the logits, which no prediction does, also where
+they are divided by the standard deviation of E(x).
+
 Maxima over the ball err low, and an entrant that hides its gradients looks smoother than it is: points without a gradient
 are left out of the figures that need it, and an entrant with many of them gets no figure but a flag.
 """
@@ -16,14 +20,25 @@ from torch import Tensor, nn
 
 from harness.attacks.pgd import PGD
 from harness.classifier.logits import natural_logits
-from harness.classifier.memory import fitted
+from harness.classifier.memory import Fitted, fitted
 from harness.classifier.stopwatch import seconds
 from harness.data.images import Examples
 from harness.measures import landscape
+from harness.measures.calibration import (
+    ARRAY,
+    CALIBRATED,
+    SCALE,
+    CalibratedMeasure,
+    Calibration,
+    Scaled,
+    calibrated,
+    calibration_quantity,
+    calibration_settings,
+)
 from harness.measures.distributions import distribution
 from harness.measures.intervals import standard_deviation
-from harness.measures.measure import Cost, Measure, Note, ShardResult, Summary, batch_notes, flags_of, generator_of
-from harness.measures.zero_gradients import hides, reason, warning
+from harness.measures.measure import Cost, Note, ShardResult, Summary, batch_notes, flags_of, generator_of
+from harness.measures.zero_gradients import ZERO_GRADIENTS, hides, reason, warning
 from harness.threat import ThreatModel
 from leaderboards.board.labels import label
 from leaderboards.records.schema import Distribution, Quantity, Unit, Value
@@ -31,7 +46,7 @@ from leaderboards.records.schema import Distribution, Quantity, Unit, Value
 
 @dataclass(frozen=True)
 class Figure:
-    """What a figure is made of, and with which power of the logits' scale it grows (0: comparable as it is)."""
+    """Whose gradient a figure needs, and the power of sd E(x) that it is divided by, where that makes sense (else 0)."""
 
     of: Literal["energy", "ce"]
     power: Literal[0, 1, 2] = 1
@@ -48,40 +63,41 @@ FIGURES: dict[str, Figure] = {
     "elle": Figure("ce", 2),
     "gradient_misalignment": Figure("ce", 0),
     "ball_deviation": Figure("energy"),
-    "path_range": Figure("energy"),
+    "path_range": Figure("ce"),  # its end is an attack's on the cross-entropy
 }
 """Every figure by the name of its array; small is smooth."""
 
 _SHOWN = {
-    "lipschitz_energy_normalised": (
-        "Lipschitz of E / sd",
-        "Largest |E(x) - E(x')| / ||x - x'|| found in the ball, over the standard deviation of E(x): small where the energy"
+    "lipschitz_energy": (
+        "Lipschitz of E",
+        "Largest |E(x) - E(x')| / ||x - x'|| found in the ball, at the calibrated scale of the logits: small where the energy"
         " is smooth.",
     ),
-    "linearity_gap_normalised": (
-        "Linearity gap / sd",
-        "Largest distance of the cross-entropy from its tangent found in the ball, over the standard deviation of E(x):"
+    "linearity_gap": (
+        "Linearity gap",
+        "Largest distance of the cross-entropy from its tangent found in the ball, at the calibrated scale of the logits:"
         " small where the loss is straight.",
     ),
     "gradient_misalignment": (
         "1 − cos",
-        "1 less the cosine between the gradients of the cross-entropy at the image and at random points of the ball: 0 where"
-        " they are aligned.",
+        "1 less the cosine between the gradients of the cross-entropy at the image and at random points of the ball, at the"
+        " calibrated scale of the logits: 0 where they are aligned.",
     ),
 }
 """The figures that are headlines, each with its short title and what it is."""
 
 
 @dataclass(frozen=True)
-class Smoothness(Measure):
+class Smoothness(CalibratedMeasure):
     """Gradient norms, local Lipschitz, curvature, linearity, gradient alignment and spread of E(x) around the examples.
 
-    All but gradient alignment grow with the logits: divided by the standard deviation of E(x) (ELLE by its square) they
-    may be compared between entrants.
+    All depend on the scale of the logits. Values whose names end with `_calibrated` are those of the entrant at the scale
+    that fits its labels best, and may be compared between entrants. Raw ones, and raw ones over the standard deviation of E(x)
+    (ELLE: its square), describe the entrant as it is.
     """
 
     name: ClassVar[str] = "smoothness"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     seed: int = 0
     steps: int = 10
     step_size: float = 0.2
@@ -98,21 +114,23 @@ class Smoothness(Measure):
             "gradient_directions": self.gradient_directions,
             "path_points": self.path_points,
             "path_attack": self.attack.settings(),
+            **calibration_settings(),
         }
 
     def quantities(self) -> Mapping[str, Quantity]:
         found = {"marginal_energy.sd": Quantity(title=label("marginal_energy.sd"), unit="energy")}
+        found[SCALE] = calibration_quantity()
         for name, figure in FIGURES.items():
-            units: dict[str, Unit] = {name: "energy" if figure.power == 1 else ""}
+            units: dict[str, Unit] = {name: "energy" if figure.power == 1 else "", f"{name}{CALIBRATED}": ""}
             if figure.power:
                 units[f"{name}_normalised"] = "sd" if figure.power == 1 else ""
             for key, unit in units.items():
-                short, said = _SHOWN.get(key, ("", ""))
+                short, said = _SHOWN.get(name, ("", "")) if key.endswith(CALIBRATED) else ("", "")
                 found[f"{key}.mean"] = Quantity(
                     title=label(f"{key}.mean"),
                     short=short,
                     unit=unit,
-                    better="lower",  # smoother; a figure that is not normalised compares with those of the same logits' scale
+                    better="lower" if key.endswith(CALIBRATED) else "neither",  # smoother; others depend on the scale
                     kind="headline" if short else "detail",
                     description=said,
                 )
@@ -124,7 +142,9 @@ class Smoothness(Measure):
         gradients = 2 + 2 + self.gradient_directions  # at x, at x + h z, around x
         # natural logits, those that the Lipschitz constants start from, ELLE's three points, the ball, the path
         values = 3 + 3 * self.directions + self.directions + self.path_points
-        return Cost(forward + ascents + gradients + values, backward + ascents - 6 + gradients)
+        # all of them twice, but for the natural logits, which are scaled
+        once = forward + ascents + gradients + values
+        return Cost(2 * once - 1, 2 * (backward + ascents - 6 + gradients))
 
     def trial(self, model: nn.Module, examples: Examples, threat: ThreatModel) -> float:
         work = partial(landscape.value_and_gradient, fitted(model, examples.x), examples.x, landscape.energy)
@@ -133,7 +153,20 @@ class Smoothness(Measure):
 
     def __call__(self, model: nn.Module, examples: Examples, threat: ThreatModel) -> ShardResult:
         model = fitted(model, examples.x)
-        natural_logits(model, examples)
+        calibration = calibrated(model, examples, natural_logits(model, examples))
+        found = self._figures(model, examples, threat)
+        scaled = Fitted(Scaled(model.model, calibration.scale), model.size)
+        found |= {f"{name}{CALIBRATED}": array for name, array in self._figures(scaled, examples, threat).items()}
+        arrays = {
+            name: array.cpu().numpy().astype(bool if name.startswith("zero_") else np.float32)
+            for name, array in found.items()
+        }
+        return ShardResult(
+            arrays | {ARRAY: calibration.array(len(examples))}, batch_notes(model) or batch_notes(scaled)
+        )
+
+    def _figures(self, model: nn.Module, examples: Examples, threat: ThreatModel) -> dict[str, Tensor]:
+        """Every figure of one network, E(x), and where gradients are zero: (N,) each."""
         x, y = examples.x, examples.y
         ce = landscape.cross_entropy(y)
         draw = partial(generator_of, self.seed, examples.start)
@@ -143,7 +176,7 @@ class Smoothness(Measure):
         ascent = landscape.Ascent(self.steps, self.step_size)
         # an image that breaks the rules is no end of a path: the natural one stands in its place
         x_adv = self.attack.legal_images(model, x, y, threat, draw("path"))
-        found = {
+        return {
             "marginal_energy": energy,
             "zero_gradient_energy": landscape.has_no_gradient(slope),
             "zero_gradient_ce": landscape.has_no_gradient(loss_slope),
@@ -167,39 +200,31 @@ class Smoothness(Measure):
             "ball_deviation": landscape.ball_deviation(model, x, threat, draw("ball_deviation"), self.directions),
             "path_range": landscape.path_range(model, x, x_adv, self.path_points),
         }
-        arrays = {
-            name: array.cpu().numpy().astype(bool if name.startswith("zero_") else np.float32)
-            for name, array in found.items()
-        }
-        return ShardResult(arrays, batch_notes(model))
 
     def summarise(self, arrays: Mapping[str, np.ndarray], notes: Sequence[Note]) -> Summary:
-        n = len(arrays["marginal_energy"])
         spread = standard_deviation(arrays["marginal_energy"])
-        # without a gradient of E(x) no logit has a slope: nothing is scored there
-        zero = {"energy": arrays["zero_gradient_energy"]}
-        zero["ce"] = zero["energy"] | arrays["zero_gradient_ce"]
-        flags = list(flags_of(notes))
-        if zero["ce"].any():
-            flags.append(warning("E(x)" if zero["energy"].any() else "the cross-entropy", zero["ce"]))
-
-        values: dict[str, Value] = {"marginal_energy.sd": spread}
+        values: dict[str, Value] = {"marginal_energy.sd": spread, SCALE: Calibration.of(arrays).value()}
         distributions: dict[str, Distribution] = {}
-        for name, figure in FIGURES.items():
-            raw, without = arrays[name].astype(np.float64), zero[figure.of]
-            if (
-                name == "gradient_misalignment"
-            ):  # there is no angle either where the gradients around the point are zero
-                without = without | np.isnan(raw)
-            series = {name: raw[~without]}
-            if figure.power:
-                series[f"{name}_normalised"] = raw[~without] / (spread.value or np.nan) ** figure.power
-            for key, numbers in series.items():
-                if hides(without):
-                    values[f"{key}.mean"] = Value(value=None, n=n, reason=reason(without))
-                elif key != name and not spread.value:
-                    values[f"{key}.mean"] = Value(value=None, n=n, reason="E(x) does not vary")
-                else:
-                    distributions[key] = distribution(numbers)
-                    values[f"{key}.mean"] = distributions[key].mean
+        flags = list(flags_of(notes))
+        for end in ("", CALIBRATED):
+            # without a gradient of E(x) no logit has a slope: nothing is scored there
+            zero = {"energy": arrays[f"zero_gradient_energy{end}"]}
+            zero["ce"] = zero["energy"] | arrays[f"zero_gradient_ce{end}"]
+            if zero["ce"].any() and not any(flag.code == ZERO_GRADIENTS for flag in flags):
+                flags.append(warning("E(x)" if zero["energy"].any() else "the cross-entropy", zero["ce"]))
+            for name, figure in FIGURES.items():
+                found, without = arrays[f"{name}{end}"].astype(np.float64), zero[figure.of]
+                if name == "gradient_misalignment":  # no angle either where the gradients around the point are zero
+                    without = without | np.isnan(found)
+                series = {f"{name}{end}": found[~without]}
+                if figure.power and not end:
+                    series[f"{name}_normalised"] = found[~without] / (spread.value or np.nan) ** figure.power
+                for key, numbers in series.items():
+                    if hides(without):
+                        values[f"{key}.mean"] = Value(value=None, n=len(found), reason=reason(without))
+                    elif key.endswith("_normalised") and not spread.value:
+                        values[f"{key}.mean"] = Value(value=None, n=len(found), reason="E(x) does not vary")
+                    else:
+                        distributions[key] = distribution(numbers)
+                        values[f"{key}.mean"] = distributions[key].mean
         return Summary(values, tuple(flags), distributions)

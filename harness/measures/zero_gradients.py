@@ -6,6 +6,9 @@ import numpy as np
 
 from leaderboards.records.schema import Flag
 
+ZERO_GRADIENTS = "zero-gradients"
+"""Code of the flag."""
+
 HIDDEN = 0.05
 """Share of the examples without a gradient above which an entrant gets no number that needs it."""
 
@@ -27,4 +30,4 @@ def warning(of: str, zero: np.ndarray) -> Flag:
         seen += (
             ", as behind a hard threshold or rounding: this is no smoothness, and what needs the gradient is not given"
         )
-    return Flag(code="zero-gradients", message=seen)
+    return Flag(code=ZERO_GRADIENTS, message=seen)

@@ -13,7 +13,7 @@ from typing import Literal
 
 from leaderboards.board import formats
 from leaderboards.board.entry import Entry
-from leaderboards.board.labels import STAGES
+from leaderboards.board.labels import CALIBRATED, STAGES
 from leaderboards.board.quantities import assumed, plain, says
 from leaderboards.records.schema import Quantity, Value, is_number
 
@@ -148,11 +148,15 @@ STANDARD_ACCURACY = measured("standard", "standard_accuracy", STANDARD, heading=
 ENERGIES = (
     measured("energies", "marginal_energy.mean", ENERGY, key="marginal_energy_mean"),
     measured("energies", "pgd.delta_marginal_energy.mean", ENERGY, key="delta_marginal_energy_mean"),
+    measured(
+        "energies", "pgd.abs_delta_marginal_energy_calibrated.mean", ENERGY, key="abs_delta_marginal_energy_calibrated"
+    ),
     measured("energies", "pgd.delta_marginal_energy_normalised.mean", ENERGY, key="delta_marginal_energy_normalised"),
 )
 SMOOTHNESS = tuple(
     measured("smoothness", f"{figure}.mean", SMOOTH, key=figure)
-    for figure in ("lipschitz_energy_normalised", "linearity_gap_normalised", "gradient_misalignment")
+    for before in ("lipschitz_energy_normalised", "linearity_gap_normalised", "gradient_misalignment")
+    for figure in (CALIBRATED[before], before)
 )
 ARCHITECTURE = Column(
     "architecture",

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from leaderboards.board.entry import Entry
-from leaderboards.board.labels import SMOOTHNESS, label
+from leaderboards.board.labels import CALIBRATED, SMOOTHNESS, label
 from leaderboards.records.schema import is_number
 
 FEWEST = 4
@@ -30,7 +30,8 @@ FIGURES: tuple[tuple[str, str], ...] = (
         for name in SMOOTHNESS
     ),
 )
-"""What is correlated, as measure and value: only figures that do not depend on the scale of an entrant's logits."""
+"""What is correlated, as measure and value. In place of each stands the figure at the calibrated scale of the logits where any
+entrant has it: the others depend on the scale that an entrant gives its logits."""
 
 
 @dataclass(frozen=True)
@@ -53,10 +54,12 @@ def correlations(entries: Sequence[Entry]) -> tuple[Correlation, ...]:
     """
     whole = [entry for entry in entries if entry.record is not None and not entry.record.partial]
     found = []
-    for measure, value in FIGURES:
+    for measure, before in FIGURES:
+        level = _level(_level(whole, "autoattack"), measure)
+        value = comparable(level, measure, before)
         pairs = [
             (figure.value, robust.value)
-            for entry in _level(_level(whole, "autoattack"), measure)
+            for entry in level
             if (figure := entry.measured(measure, value)) is not None
             and is_number(figure.value)
             and (robust := entry.measured("autoattack", "autoattack_accuracy")) is not None
@@ -65,6 +68,12 @@ def correlations(entries: Sequence[Entry]) -> tuple[Correlation, ...]:
         if pairs:
             found.append(_correlation(label(value), *(np.array(side) for side in zip(*pairs, strict=True))))
     return tuple(found)
+
+
+def comparable(entries: Sequence[Entry], measure: str, value: str) -> str:
+    """The mean of a figure at the calibrated scale where an entry has it, else the value itself."""
+    instead = f"{CALIBRATED.get(value.removesuffix('.mean'), value.removesuffix('.mean'))}.mean"
+    return instead if any(entry.measured(measure, instead) is not None for entry in entries) else value
 
 
 def _level(entries: Sequence[Entry], measure: str) -> list[Entry]:

@@ -55,6 +55,7 @@ for _name, _symbol in (("marginal_energy", "E(x)"), ("joint_energy", "E(x,y)")):
     _ENERGIES[f"delta_{_name}"] = f"Δ{_symbol}"
     _ENERGIES[f"abs_delta_{_name}"] = f"|Δ{_symbol}|"
     _ENERGIES[f"delta_{_name}_over_sd"] = f"Δ{_symbol} over the standard deviation of E(x)"
+    _ENERGIES[f"abs_delta_{_name}_calibrated"] = f"|Δ{_symbol}| at the calibrated scale"
     _ENERGIES[f"delta_{_name}_normalised"] = f"|Δ{_symbol}| over the standard deviation of E(x)"
 
 SERIES: dict[str, str] = {
@@ -64,8 +65,18 @@ SERIES: dict[str, str] = {
         f"{name}_normalised": f"{label} over the {'variance' if name == 'elle' else 'standard deviation'} of E(x)"
         for name, label in SMOOTHNESS.items()
     },
+    **{f"{name}_calibrated": f"{label} at the calibrated scale" for name, label in SMOOTHNESS.items()},
 }
 """By a per-sample number's name."""
+
+CALIBRATED = {
+    "pgd.delta_marginal_energy_normalised": "pgd.abs_delta_marginal_energy_calibrated",
+    "pgd.delta_joint_energy_normalised": "pgd.abs_delta_joint_energy_calibrated",
+    **{f"{name}_normalised": f"{name}_calibrated" for name in SMOOTHNESS},
+    "gradient_misalignment": "gradient_misalignment_calibrated",
+}
+"""Figures that depend on the scale of the logits, each with the one that takes its place where a record has it. Records made
+before entrants were calibrated have the first alone."""
 
 SETS = (("", "Generated"), ("starts.", "Starts alone (0 steps)"), ("held_out.", "Held-out real images"))
 
@@ -93,6 +104,7 @@ GENERATION: dict[str, str] = {
 _VALUES: dict[str, str] = {
     "standard_accuracy": "Standard accuracy",
     "autoattack_accuracy": "AutoAttack accuracy",
+    "calibration.scale": "Calibrated scale of the logits",
     **{f"accuracy_after.{key}": f"Accuracy after {heading}" for key, heading in STAGES},
     **GENERATION,
 }

@@ -6,8 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from leaderboards.board.columns import COLUMNS, Column, measured
+from leaderboards.board.correlations import comparable
 from leaderboards.board.entry import Entry
 from leaderboards.board.generation import MEASURE, with_generation
+from leaderboards.board.labels import CALIBRATED
 from leaderboards.board.quantities import declared, headlines, plain
 from leaderboards.records.schema import Record
 
@@ -18,9 +20,22 @@ KNOWN = frozenset({MEASURE, *(column.source.measure for column in COLUMNS if col
 def shown(columns: Sequence[Column], entries: Sequence[Entry]) -> tuple[Column, ...]:
     """The columns of a table of these entries: those given, and before what describes the model those that the entries'
     records bring: headlines of other measures, a group a measure, then scores of generated images."""
+    columns = _at_one_scale(columns, entries)
     place = next((i for i, column in enumerate(columns) if column.key == "architecture"), len(columns))
     said = described(columns, entries)
     return with_generation((*said[:place], *_others(said, _records(entries)), *said[place:]), entries)
+
+
+def _at_one_scale(columns: Sequence[Column], entries: Sequence[Entry]) -> tuple[Column, ...]:
+    """The columns without figures that stand there at the calibrated scale of the logits, where an entry has those."""
+    instead = {f"{before}.mean" for before in CALIBRATED}
+    return tuple(
+        column
+        for column in columns
+        if not (source := column.source)
+        or source.value not in instead
+        or comparable(entries, source.measure, source.value) == source.value
+    )
 
 
 def described(columns: Sequence[Column], entries: Sequence[Entry]) -> tuple[Column, ...]:

@@ -1,7 +1,8 @@
 """The distribution of dE(x) = E(x) - E(x_adv) under PGD, entrant by entrant, on bins that all of them share.
 
-Over the standard deviation of E(x), so that entrants of other logit scales compare. From the per-sample arrays where they are
-there and sound; else from the record's histogram, whose bins are coarser. PGD's budget is short: |dE| errs low.
+Over the standard deviation of E(x), both at the calibrated scale of the logits where the per-sample arrays are there, sound and
+have them: only so do entrants of other logit scales compare. Else at the entrant's own scale, from the arrays or from the
+record's histogram, whose bins are coarser. PGD's budget is short: |dE| errs low.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from leaderboards.charts.vega import COLOURS, LINE, QUIET, Chart, number, plain,
 from leaderboards.records.schema import Record
 
 BINS = 72
+ENERGIES = ("marginal_energy", "pgd.marginal_energy_adv")
 REACH = 0.995
 """The share of each entrant's examples that lies inside the bins, at the least."""
 
@@ -68,8 +70,10 @@ def ridges(entries: Sequence[Entry], arrays: Path | None, most: int) -> Ridges |
 def _samples(record: Record, arrays: Path | None) -> tuple[np.ndarray, np.ndarray] | None:
     """dE(x) over the standard deviation of E(x), and how many examples each value stands for."""
     kept = read_measured(record, "energies", arrays) if arrays is not None else {}
-    if {"marginal_energy", "pgd.marginal_energy_adv"} <= set(kept):
-        natural, attacked = (kept[name].astype(np.float64) for name in ("marginal_energy", "pgd.marginal_energy_adv"))
+    names = [f"{name}_calibrated" for name in ENERGIES]
+    names = names if set(names) <= set(kept) else list(ENERGIES)
+    if set(names) <= set(kept):
+        natural, attacked = (kept[name].astype(np.float64) for name in names)
         sd = natural.std(ddof=1) if len(natural) > 1 else 0.0
         if sd > 0 and len(natural) == len(attacked) and np.isfinite(natural).all() and np.isfinite(attacked).all():
             return (natural - attacked) / sd, np.ones(len(natural))

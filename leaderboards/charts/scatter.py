@@ -12,6 +12,7 @@ from typing import Any
 
 import altair as alt
 
+from leaderboards.board.correlations import comparable
 from leaderboards.board.entry import Basis, Entry
 from leaderboards.board.generation import MEASURE as GENERATION
 from leaderboards.board.generation import Scale, scale_of
@@ -33,7 +34,10 @@ from leaderboards.records.schema import Value, is_number
 
 @dataclass(frozen=True)
 class Axis:
-    """A measured figure that robust accuracy is set against, where two entrants have it; `reading` says how to read it."""
+    """A measured figure that robust accuracy is set against, where two entrants have it; `reading` says how to read it.
+
+    `calibrated` is the title where the figure at the calibrated scale takes its place.
+    """
 
     key: str
     words: str
@@ -41,6 +45,7 @@ class Axis:
     reading: str
     measure: str
     value: str
+    calibrated: str = ""
 
 
 AXES = (
@@ -51,6 +56,7 @@ AXES = (
         "Further left is smoother. PGD takes few steps, so |ΔE(x)| errs low.",
         "energies",
         "pgd.delta_marginal_energy_normalised.mean",
+        "Mean |ΔE(x)| at the calibrated scale",
     ),
     Axis(
         "lipschitz",
@@ -59,6 +65,7 @@ AXES = (
         "Further left is smoother. The search for the maximum takes few steps, so it errs low.",
         "smoothness",
         "lipschitz_energy_normalised.mean",
+        "Local Lipschitz constant of E(x) at the calibrated scale",
     ),
     Axis(
         "linearity",
@@ -67,6 +74,7 @@ AXES = (
         "Further left is straighter. The search for the maximum takes few steps, so it errs low.",
         "smoothness",
         "linearity_gap_normalised.mean",
+        "Local linearity gap at the calibrated scale",
     ),
     Axis(
         "fid",
@@ -155,17 +163,19 @@ def _published(entry: Entry) -> Point | None:
 
 
 def against(entries: Sequence[Entry], axis: Axis) -> Chart | None:
-    """Robust accuracy against one measured figure."""
-    points = [point for entry in entries if (point := _measured(entry, axis.measure, axis.value, 1)) is not None]
+    """Robust accuracy against one measured figure, at the calibrated scale of the logits where an entry has it so."""
+    value = comparable(entries, axis.measure, axis.value)
+    title = axis.title if value == axis.value else axis.calibrated
+    points = [point for entry in entries if (point := _measured(entry, axis.measure, value, 1)) is not None]
     if axis.measure == GENERATION:
-        points = _of_one_scale(points, axis.value)
+        points = _of_one_scale(points, value)
     if len(points) < 2:
         return None
     return Chart(
         f"against-{axis.key}",
         f"Robust accuracy against {axis.words}",
         f"Only measured entrants, with intervals. {axis.reading}",
-        _scatter(axis.title, percent=False),
+        _scatter(title, percent=False),
         _rows(points),
     )
 

@@ -3,6 +3,7 @@
 Version 3 of the measure `energies` finds what version 2 found under other names: those of PGD begin with `pgd.`, like those of
 every other attack, and accuracy on natural images is `standard_accuracy`, as it is elsewhere. So a measurement of version 2 is
 read as one of version 3. One of version 1, which found other numbers, keeps its version and gets the names.
+Version 4 found other numbers again (attacks see the entrant at its calibrated scale): nothing before is read as one of it.
 """
 
 from __future__ import annotations

@@ -26,6 +26,7 @@ from harness.cli.tables import show_generation, show_plan, show_results
 from harness.data.datasets import digits
 from harness.data.images import Examples
 from harness.measures import MEASURES, PRESETS, Cost, Energies, Measure, Note, ShardResult, Summary
+from harness.measures.calibration import ARRAY, CALIBRATED, Calibration
 from harness.measures.energies import accuracy_value
 from harness.measures.intervals import mean
 from harness.measures.smoothness import FIGURES
@@ -114,8 +115,10 @@ def made_arrays(measure: str) -> Mapping[str, np.ndarray]:
     if measure == "autoattack":
         return {"stage": np.arange(12, dtype=np.int8) % (len(STAGES) + 1)}
     if measure == "smoothness":
-        rough = {name: np.linspace(1, 2, 12, dtype=np.float32) for name in ("marginal_energy", *FIGURES)}
-        return {**rough, "zero_gradient_energy": np.zeros(12, bool), "zero_gradient_ce": np.zeros(12, bool)}
+        names = [f"{name}{end}" for name in ("marginal_energy", *FIGURES) for end in ("", CALIBRATED)]
+        zero = [f"zero_gradient_{of}{end}" for of in ("energy", "ce") for end in ("", CALIBRATED)]
+        rough = {name: np.linspace(1, 2, 12, dtype=np.float32) for name in names}
+        return {**rough, **{name: np.zeros(12, bool) for name in zero}, ARRAY: Calibration(2.0, 0.1, 12).array(12)}
     return MEASURES[measure](MODEL, EXAMPLES, SUITE.threat).arrays
 
 
@@ -142,8 +145,9 @@ def test_every_measure_says_which_way_is_better() -> None:
         assert (one.unit == "fraction") == ("accuracy" in name), (measure, name)
         if "accuracy" in name:
             assert one.better == "higher", (measure, name)
-        if measure == "smoothness" and name != "marginal_energy.sd":
-            assert one.better == "lower", name
+        if measure in ("smoothness", "energies") and one.better != "higher":
+            # what depends on the scale of the logits has no better end: multiplying them would reach it
+            assert (one.better == "lower") == name.endswith("_calibrated.mean"), name
         if one.unit == "energy" and measure != "smoothness":
             assert one.better == "neither", name
     scores = {score: better["generation", score] for score in ("fid", "kid", "inception_score", "precision", "recall")}
