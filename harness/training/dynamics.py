@@ -24,6 +24,7 @@ from harness.threat import ThreatModel
 from harness.training.objectives import energy_weights
 from harness.training.phases import Phases, find_phases
 from harness.training.recipes import Recipe
+from harness.training.starts import attack_start
 from leaderboards.records.files import write_atomically
 
 PROBED = 500
@@ -61,8 +62,9 @@ def probe(network: nn.Module, examples: Examples, threat: ThreatModel, recipe: R
     for x, y in zip(examples.x.split(recipe.batch_size), examples.y.split(recipe.batch_size), strict=True):
         with torch.no_grad():
             logits = network(x)
-        # as in training: not verified, and with the natural logits at hand
-        x_adv = attack.perturb(network, x, y, threat, generator, natural=logits)
+        # as in training: its start, not verified, and with the natural logits at hand
+        start = attack_start(recipe, attack, x, threat, generator)
+        x_adv = attack.perturb(network, x, y, threat, generator, start=start, natural=logits)
         selected = SELECTION(network, x, y, threat, generator, natural=logits)
         with torch.no_grad():
             logits_adv = network(x_adv)

@@ -1,8 +1,8 @@
 """Recipes: an objective with everything else that decides the weights; built in, from a TOML file, or changed field by field.
 
 A built-in recipe is named <objective>-<plan>, such as weat-adv-short; the objective alone stands for the plan that suits
-the data. Source of "paper": the code of Mirza et al. 2024; of "overfitting": Rice et al. 2020, whose schedule shows robust
-overfitting where one-cycle hides most of it.
+the data. Source of "paper": the code of Mirza et al. 2024, with what MART's and MAIL's own code says of them; of
+"overfitting": Rice et al. 2020, whose schedule shows robust overfitting where one-cycle hides most of it.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ Schedule = Literal["one-cycle", "piecewise"]
 Select = Literal["best", "last"]
 Drop = Literal["none", "high-energy", "misclassified", "random"]
 Precision = Literal["fp32", "bf16"]
+AttackStart = Literal["by-loss", "uniform", "noise"]
 
 # what a range is called in a message stands as its description
 Count = Annotated[int, Field(ge=1, description="of at least 1")]
@@ -44,8 +45,11 @@ class Recipe:
     """SGD on images in [0,1] without mean and standard deviation. Raises BadInput for a field out of its range.
 
     - schedule: "one-cycle" (peak at a quarter of the epochs) or "piecewise" (a tenth at a half and at three quarters)
+    - cycle_momentum: of one-cycle: momentum runs .95 -> .85 -> .95 against the learning rate, in place of `momentum`
     - beta: of the objective; None is the objective's own
     - attack_steps of attack_step_size (a fraction of eps): the inner maximisation
+    - attack_start: "uniform" in the ball, "noise" (x + 0.001 N(0,1)), or "by-loss": uniform for CE, noise for KL
+    - clamp_start: noise starts are clamped to [0,1]
     - crop: padding of random crops (0: none); flips follow the suite
     - warm_up: share of the epochs before MAIL's weights apply
     - weighting: of WEAT: "raw", "normalised" (w / mean w) or "constant" (mean w for each sample)
@@ -67,11 +71,14 @@ class Recipe:
     lr: Positive = 0.1
     schedule: Schedule = "one-cycle"
     momentum: ShareBelowOne = 0.9
+    cycle_momentum: bool = False
     nesterov: bool = False
     weight_decay: AtLeastZero = 5e-4
     beta: Strength = None
     attack_steps: Count = 10
     attack_step_size: Positive = 0.25
+    attack_start: AttackStart = "by-loss"
+    clamp_start: bool = True
     crop: Number = 4
     warm_up: Share = 0.75
     weighting: Weighting = "raw"
@@ -95,6 +102,10 @@ class Recipe:
         if (self.drop == "none") != (self.drop_fraction == 0):
             raise BadInput(
                 f"expected drop and drop_fraction together, got {self.drop!r} and {self.drop_fraction}; give both or neither"
+            )
+        if self.cycle_momentum and self.schedule != "one-cycle":
+            raise BadInput(
+                f"expected cycle_momentum with schedule one-cycle, got {self.schedule}; give cycle_momentum=false with it"
             )
         if self.nesterov and not self.momentum:
             raise BadInput("expected momentum above 0 with nesterov, got 0; give momentum, or nesterov=false")
@@ -126,7 +137,7 @@ class Recipe:
 
 
 PLANS: dict[str, dict[str, Any]] = {
-    "paper": {"architecture": "resnet-18", "epochs": 100},
+    "paper": {"architecture": "resnet-18", "epochs": 100, "cycle_momentum": True, "clamp_start": False},
     "short": {"architecture": "resnet-18", "epochs": 30},
     "overfitting": {"architecture": "resnet-18", "epochs": 200, "schedule": "piecewise"},
     "digits": {
@@ -141,16 +152,21 @@ PLANS: dict[str, dict[str, Any]] = {
 }
 """Everything but the objective, by the name that a recipe ends in."""
 
-DIGITS_EPOCHS = {"standard": 30, "weat-nat": 100, "weat-adv": 100}
-"""WEAT's weights, not normalised, are also a smaller learning rate: on digits it needs more epochs to arrive."""
+OWN: dict[tuple[str, str], dict[str, Any]] = {
+    ("standard", "digits"): {"epochs": 30},
+    # WEAT's weights, not normalised, are also a smaller learning rate: on digits it needs more epochs to arrive
+    ("weat-nat", "digits"): {"epochs": 100},
+    ("weat-adv", "digits"): {"epochs": 100},
+    ("mart", "paper"): {"attack_start": "noise"},  # MART's published code; the other plans start at a uniform point
+    ("mail-trades", "paper"): {"warm_up": 0.625},  # MAIL's published code: 75 of 120 epochs; the other plans 0.75
+}
+"""Fields of one objective in one plan."""
 
 
 def built_in() -> dict[str, Recipe]:
     """Every built-in recipe by its full name."""
     return {
-        f"{objective}-{plan}": Recipe(
-            objective=objective, **(fields | ({"epochs": DIGITS_EPOCHS.get(objective, 60)} if plan == "digits" else {}))
-        )
+        f"{objective}-{plan}": Recipe(objective=objective, **(fields | OWN.get((objective, plan), {})))
         for plan, fields in PLANS.items()
         for objective in OBJECTIVES
     }

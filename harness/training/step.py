@@ -17,6 +17,7 @@ from harness.training.objectives import Setting, reweighted
 from harness.training.perturbation import weights_perturbed
 from harness.training.recipes import Recipe
 from harness.training.removal import kept
+from harness.training.starts import attack_start
 
 
 class BatchSums(NamedTuple):
@@ -87,7 +88,9 @@ class Step:
             x, y, natural = x[stay], y[stay], world.part(natural[stay])
         n = len(y)
         # drawn for the whole batch, so that a sample's noise does not depend on the number of processes
-        start = world.part(self.attack.start(x, self.threat, generator)) if self.attack is not None else None
+        start = None
+        if self.attack is not None:
+            start = world.part(attack_start(recipe, self.attack, x, self.threat, generator))
         x, y = world.part(x), world.part(y)
         x_adv = None
         if self.attack is not None:

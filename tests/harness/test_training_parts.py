@@ -18,12 +18,13 @@ from harness.errors import BadInput
 from harness.suites.suite import SUITES
 from harness.training.batches import Batches, held_out
 from harness.training.dynamics import phases_of, probe, probed, robust_overfitting, write_dynamics
-from harness.training.optimisation import schedule
+from harness.training.optimisation import schedule, sgd
 from harness.training.perturbation import weights_perturbed
 from harness.training.recipes import Recipe, built_in, find_recipe
 from harness.training.removal import kept
+from harness.training.starts import attack_start
 from harness.training.step import Step
-from harness.training.trainer import Run, train
+from harness.training.trainer import Interrupted, Run, train
 from zoo.architectures import ARCHITECTURES, build
 
 SUITE, CIFAR = SUITES["digits"], SUITES["cifar10"]
@@ -449,3 +450,91 @@ def test_the_training_attack_can_be_given_its_start_and_natural_logits() -> None
         given = attack.perturb(model, batch.x, batch.y, SUITE.threat, generator, start=start, natural=natural)
         drawn = attack.perturb(model, batch.x, batch.y, SUITE.threat, torch.Generator().manual_seed(0))
         assert torch.equal(given, drawn)
+
+
+# ---------------------------------------------------------------- what the papers' own code does
+
+
+def test_the_momentum_of_one_cycle_is_torchs_default_where_it_cycles_and_held_elsewhere() -> None:
+    def momenta(chosen: Recipe) -> list[float]:
+        optimizer = sgd(nn.Linear(1, 1), chosen)
+        following, found = schedule(optimizer, chosen, 100), []
+        for _ in range(100):
+            found.append(optimizer.param_groups[0]["momentum"])
+            optimizer.step()
+            following.step()
+        return found
+
+    paper = built_in()["weat-adv-paper"]
+    published = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1, momentum=0.9)
+    cycle, expected = torch.optim.lr_scheduler.OneCycleLR(published, 0.1, total_steps=100, pct_start=0.25), []
+    for _ in range(100):
+        expected.append(published.param_groups[0]["momentum"])
+        published.step()
+        cycle.step()
+    found = momenta(paper)
+    assert found == pytest.approx(expected)
+    assert (found[0], found[24], found[-1]) == pytest.approx((0.95, 0.85, 0.95), abs=1e-3)
+    assert set(momenta(paper.changed({"cycle_momentum": False}))) == {0.9}
+    assert set(momenta(recipe("sat"))) == {0.9}
+    with pytest.raises(BadInput, match="expected cycle_momentum with schedule one-cycle, got piecewise"):
+        paper.changed({"schedule": "piecewise"})
+
+
+def test_a_run_whose_momentum_cycles_is_resumed_to_the_same_weights(tmp_path: Path) -> None:
+    images, cycling = digits("train").first(128), recipe("sat", epochs=3, batch_size=32, cycle_momentum=True)
+
+    def weights(**options: object) -> torch.Tensor:
+        model = train(SUITE, cycling, images, CPU, lambda epoch: None, **options).model  # type: ignore[arg-type]
+        return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+    asked = iter([False] * 4)
+    with pytest.raises(Interrupted):
+        weights(checkpoint=tmp_path / "c", asked_to_stop=lambda: next(asked, True))
+    assert torch.equal(weights(checkpoint=tmp_path / "c"), weights())
+    held = train(SUITE, recipe("sat", epochs=3, batch_size=32), images, CPU, lambda epoch: None).model
+    assert not torch.equal(torch.cat([p.detach().flatten() for p in held.parameters()]), weights())
+
+
+def test_only_the_recipes_of_the_paper_do_what_the_published_code_does() -> None:
+    for name, found in built_in().items():
+        paper = name.endswith("-paper")
+        assert (found.cycle_momentum, found.clamp_start) == (paper, not paper), name
+        assert found.attack_start == ("noise" if name == "mart-paper" else "by-loss"), name
+        assert found.warm_up == (75 / 120 if name == "mail-trades-paper" else 0.75), name
+
+
+@pytest.mark.parametrize("loss", ["ce", "kl"])
+def test_the_training_attack_starts_where_the_recipe_says(loss: str) -> None:
+    x, attack = digits("train").examples(0, 64).x, PGD(loss, 3)  # type: ignore[arg-type]
+
+    def start(**changes: object) -> torch.Tensor:
+        return attack_start(recipe("sat", **changes), attack, x, SUITE.threat, torch.Generator().manual_seed(0))
+
+    noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
+    by_loss = attack.start(x, SUITE.threat, torch.Generator().manual_seed(0))
+    assert torch.equal(start(), by_loss)
+    assert torch.equal(
+        start(attack_start="uniform"), PGD("ce").start(x, SUITE.threat, torch.Generator().manual_seed(0))
+    )
+    assert torch.equal(start(attack_start="noise"), (x + 0.001 * noise).clamp(0, 1))
+    published = start(attack_start="noise", clamp_start=False)
+    assert torch.equal(published, x + 0.001 * noise)
+    assert published.min() < 0
+    lost = (start(attack_start="noise") == x).float().mean().item()
+    at_the_edge = ((x == 0) | (x == 1)).float().mean().item()
+    assert lost == pytest.approx(at_the_edge / 2, abs=0.02)  # there, half of the noise leads out of [0,1]
+    moved = attack.perturb(build("digits-cnn", 10, (1, 8, 8)).eval(), x, torch.zeros(64, dtype=torch.int64), SUITE.threat,
+                           torch.Generator(), start=published)  # fmt: skip
+    assert SUITE.threat.verify(x, moved).legal.all()
+
+
+def test_the_start_of_the_attack_decides_the_weights() -> None:
+    images = digits("train").first(128)
+
+    def weights(name: str, **changes: object) -> torch.Tensor:
+        model = train(SUITE, recipe(name, epochs=1, **changes), images, CPU, lambda epoch: None).model
+        return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+    assert not torch.equal(weights("mart"), weights("mart", attack_start="noise"))
+    assert not torch.equal(weights("trades"), weights("trades", clamp_start=False))
