@@ -96,7 +96,9 @@ def _training(origin: Origin, trained: Trained, dynamics: str) -> dict[str, Any]
             "file": dynamics,
             "sha256": hashlib.sha256(dynamics_file(trained.rows)).hexdigest(),
             "phases": [asdict(phase) for phase in phases.phases] if phases is not None else None,
-            "overfitting_epoch": robust_overfitting(trained.rows, phases),
+            "overfitting_epoch": robust_overfitting(
+                trained.rows, phases, attacked=origin.recipe.method.attack is not None
+            ),
         },
         "device": origin.device.type,
         "processes": origin.world.size,

@@ -143,16 +143,23 @@ def phases_of(rows: Sequence[Mapping[str, Any]]) -> Phases | None:
         return None
 
 
-def robust_overfitting(rows: Sequence[Mapping[str, Any]], phases: Phases | None) -> int | None:
+def robust_overfitting(
+    rows: Sequence[Mapping[str, Any]], phases: Phases | None, *, attacked: bool = True
+) -> int | None:
     """The epoch in which robust overfitting sets in; None where it does not, or nothing was held out to tell by.
 
     dE(x) on the training images falls away from there, and PGD-20 accuracy on the held-out ones ends below its best by more
     than two standard errors of their difference, taken as if the two were independent: they are positively correlated, so
-    this errs towards None.
+    this errs towards None. It is never before the best epoch (of equals the later one). `attacked` False: training had no
+    attack, so that there is nothing robust to overfit, and the answer is None.
     """
     last = rows[-1]["validation"] if rows else None
-    if phases is None or phases.overfitting is None or last is None:
+    if not attacked or phases is None or phases.overfitting is None or last is None:
         return None
-    best = max(row["validation"]["pgd_accuracy"] for row in rows)
+    accuracies = [row["validation"]["pgd_accuracy"] for row in rows]
+    best = max(accuracies)
     variance = sum(share * (1 - share) for share in (best, last["pgd_accuracy"])) / last["n"]
-    return phases.overfitting if best - last["pgd_accuracy"] > 2 * math.sqrt(variance) else None
+    if best - last["pgd_accuracy"] <= 2 * math.sqrt(variance):
+        return None
+    best_epoch = len(accuracies) - accuracies[::-1].index(best)
+    return max(phases.overfitting, best_epoch)

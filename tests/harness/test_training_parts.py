@@ -370,10 +370,10 @@ def test_every_epoch_leaves_a_row_and_probing_changes_no_weight(name: str, tmp_p
 
 
 def test_robust_overfitting_needs_falling_energies_and_falling_robust_accuracy(tmp_path: Path) -> None:
-    def rows(falls: float, end: float) -> list[dict[str, object]]:
+    def rows(falls: float, end: float, best: int = 50) -> list[dict[str, object]]:
         noise = np.random.default_rng(0).normal(0, 0.002, 100)
         delta = [-0.1 - max(0, epoch - 60) * falls + noise[epoch] for epoch in range(100)]
-        robust = [0.5 if epoch < 70 else end for epoch in range(100)]
+        robust = [0.5 if epoch < best else end for epoch in range(100)]
         return [
             {"train": {"delta_marginal_energy": d}, "validation": {"pgd_accuracy": r, "n": 1000}}
             for d, r in zip(delta, robust, strict=True)
@@ -386,6 +386,9 @@ def test_robust_overfitting_needs_falling_energies_and_falling_robust_accuracy(t
     assert robust_overfitting(stays, phases_of(stays)) is None
     assert robust_overfitting(flat, phases_of(flat)) is None
     assert phases_of(both[:5]) is None
+    assert robust_overfitting(both, phases_of(both), attacked=False) is None
+    late = rows(0.02, 0.4, best=75)
+    assert robust_overfitting(late, phases_of(late)) == 75, "not before the best held-out epoch"
     write_dynamics(tmp_path / "rows", both)
     assert len((tmp_path / "rows").read_text().splitlines()) == 100
 
