@@ -24,6 +24,7 @@ from harness.threat import ThreatModel
 from harness.training.objectives import energy_weights
 from harness.training.phases import Phases, find_phases
 from harness.training.recipes import Recipe
+from harness.training.removal import Removed
 from harness.training.starts import attack_start
 from leaderboards.records.files import write_atomically
 
@@ -96,8 +97,8 @@ def probed(images: ImageSet, held_out: ImageSet | None, device: torch.device) ->
 @dataclass(frozen=True)
 class Epoch:
     """What is said of an epoch: its number from 1, and that of all; the learning rate at its end, the mean loss and accuracy
-    on the batches it trained on, its seconds, the seconds of training so far (those before an interruption included), and
-    the probes."""
+    on the batches it trained on, its seconds, the seconds of training so far (those before an interruption included), the
+    probes, and how many samples were removed (None where the recipe removes none)."""
 
     number: int
     epochs: int
@@ -108,6 +109,7 @@ class Epoch:
     trained: float
     train: Probe
     validation: Probe | None
+    removed: Removed | None = None
 
     @property
     def line(self) -> str:
@@ -121,8 +123,13 @@ class Epoch:
         return f"epoch {self.number}/{self.epochs}  loss {self.loss:.4f}  {probes}  {self.seconds:.1f} s"
 
     def row(self) -> dict[str, Any]:
-        """As a JSON object, without the times: a run that was interrupted has the rows of one that was not."""
-        return {key: value for key, value in asdict(self).items() if key not in ("epochs", "seconds", "trained")}
+        """As a JSON object, without the times: a run that was interrupted has the rows of one that was not.
+
+        `removed` is in it where a recipe removes samples.
+        """
+        fields = {key: value for key, value in asdict(self).items() if key not in ("epochs", "seconds", "trained")}
+        del fields["removed"]
+        return {**fields, "removed": self.removed._asdict()} if self.removed is not None else fields
 
 
 def dynamics_file(rows: Sequence[Mapping[str, Any]]) -> bytes:

@@ -57,7 +57,7 @@ class Recipe:
     - ema: decay of the averaged weights, which are then the entrant's (0: none)
     - validation: share of the training images held out; select: the epoch with the best PGD-20 accuracy on them, or the last
     - synthetic_fraction: share of each batch that comes from the synthetic images
-    - drop, drop_fraction: samples removed from each batch (see harness/training/removal.py)
+    - drop, with drop_fraction or drop_count: samples removed from each batch (see harness/training/removal.py)
     - precision: "bf16" runs the network in bfloat16 (no loss scaling is needed); energies, weights and losses are float32
     - threads: of the CPU; sums, and so the weights, depend on their number
     - objective: a name of OBJECTIVES, or `module:attribute` of the user's own code, which objective_settings are given to
@@ -90,6 +90,7 @@ class Recipe:
     synthetic_fraction: Share = 0.0
     drop: Drop = "none"
     drop_fraction: ShareBelowOne = 0.0
+    drop_count: Number = 0
     precision: Precision = "fp32"
     threads: Count = 1
     seed: Number = 1
@@ -99,9 +100,19 @@ class Recipe:
         checked(vars(self))
         _ = self.method  # of the user's own: imported here, so that what is wrong with it is told before data are read
         builder(self.architecture)
-        if (self.drop == "none") != (self.drop_fraction == 0):
+        if (self.drop == "none") != (self.drop_fraction == 0 and self.drop_count == 0):
             raise BadInput(
-                f"expected drop and drop_fraction together, got {self.drop!r} and {self.drop_fraction}; give both or neither"
+                f"expected drop and drop_fraction together, or drop and drop_count, got {self.drop!r} with"
+                f" {self.drop_fraction} and {self.drop_count}; give both or neither"
+            )
+        if self.drop_fraction and self.drop_count:
+            raise BadInput(
+                f"expected drop_fraction or drop_count, got {self.drop_fraction} and {self.drop_count}; leave one out"
+            )
+        if self.drop_count > max(self.batch_size - 2, 0):
+            raise BadInput(
+                f"expected drop_count to leave two samples of a batch of {self.batch_size}, got {self.drop_count};"
+                " give a smaller one"
             )
         if self.cycle_momentum and self.schedule != "one-cycle":
             raise BadInput(

@@ -20,8 +20,8 @@ from harness.training.batches import Batches, held_out
 from harness.training.dynamics import phases_of, probe, probed, robust_overfitting, write_dynamics
 from harness.training.optimisation import schedule, sgd
 from harness.training.perturbation import weights_perturbed
-from harness.training.recipes import Recipe, built_in, find_recipe
-from harness.training.removal import kept
+from harness.training.recipes import Drop, Recipe, built_in, find_recipe
+from harness.training.removal import Removed, counted, kept
 from harness.training.starts import attack_start
 from harness.training.step import Step
 from harness.training.trainer import Interrupted, Run, train
@@ -186,6 +186,60 @@ def test_training_without_removed_samples_has_other_weights(how: str) -> None:
         return torch.cat([p.detach().flatten() for p in model.parameters()])
 
     assert not torch.equal(weights(drop=how, drop_fraction=0.3), weights())
+
+
+def test_a_count_removes_as_many_in_every_arm_and_fills_up_with_random_others() -> None:
+    energies = torch.tensor([5.0, 1.0, 4.0, 2.0, 3.0, 6.0])
+    right = torch.tensor([True, True, False, True, True, False])
+    logits, y = torch.stack([-energies, -energies - 50], 1), torch.where(right, 0, 1)
+    generator = torch.Generator().manual_seed(0)
+    arms: list[tuple[Drop, int, Removed]] = [
+        ("high-energy", 2, Removed(2, 0, 6)),
+        ("misclassified", 2, Removed(2, 0, 6)),
+        ("misclassified", 4, Removed(2, 2, 6)),
+        ("random", 4, Removed(4, 0, 6)),
+        ("high-energy", 9, Removed(4, 0, 6)),
+    ]
+    for how, count, expected in arms:
+        stay = kept(logits, y, how, 0.0, generator, count)
+        assert counted(logits, y, how, stay) == expected
+    assert kept(logits, y, "high-energy", 0.0, generator, 2).tolist() == [1, 2, 3, 5]
+    filled = {tuple(kept(logits, y, "misclassified", 0.0, generator, 3).tolist()) for _ in range(60)}
+    assert len(filled) == 4, "each of the four right ones fills up in turn"
+    assert not any(2 in stay or 5 in stay for stay in filled)
+    lower = logits + 100  # energies below -90: what fills up stays behind all that are named
+    assert kept(lower, y, "high-energy", 0.0, generator, 4).tolist() == [2, 5]
+
+
+def test_rows_and_card_say_how_many_were_removed_and_arms_remove_as_many(harness_here, tmp_path: Path) -> None:
+    totals = {}
+    for how in ("high-energy", "misclassified", "random"):
+        job = ("train", "--suite", "digits", "--recipe", "standard", "--epochs", "3", "--limit", "300", "--name", how)
+        result = harness_here(*job, "--drop", how, "--drop-count", "10", "--out", str(tmp_path))
+        assert result.returncode == 0, result.stderr
+        rows = [json.loads(line) for line in (tmp_path / "digits" / f"{how}.dynamics.jsonl").read_text().splitlines()]
+        counts = [row["removed"] for row in rows]
+        assert all(row["named"] + row["filled"] == 20 and row["of"] == 256 for row in counts)
+        told = json.loads((tmp_path / "digits" / f"{how}.json").read_text())["training"]["removed"]
+        assert told == {key: sum(row[key] for row in counts) for key in ("named", "filled", "of")}
+        totals[how] = told["named"] + told["filled"]
+    assert set(totals.values()) == {60}
+    assert (
+        "removed" not in train(SUITE, recipe("sat", epochs=1), digits("train").first(100), CPU, lambda e: None).rows[0]
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "part"),
+    [
+        ({"drop": "random", "drop_fraction": 0.1, "drop_count": 3}, "drop_fraction or drop_count, got 0.1 and 3"),
+        ({"drop_count": 3}, "drop and drop_count, got 'none'"),
+        ({"drop": "random", "drop_count": 127}, "leave two samples of a batch of 128, got 127"),
+    ],
+)
+def test_a_count_that_does_not_fit_is_refused(changes: dict[str, object], part: str) -> None:
+    with pytest.raises(BadInput, match=part):
+        recipe("sat", **changes)
 
 
 # ---------------------------------------------------------------- data
