@@ -36,6 +36,7 @@ class TrainOptions:
     precision: str | None
     drop: str | None
     drop_fraction: float | None
+    drop_count: int | None
     synthetic: Path | None
     synthetic_fraction: float | None
     limit: int | None
@@ -49,7 +50,16 @@ class TrainOptions:
 
     def changes(self) -> dict[str, object]:
         """The recipe's fields that are given; an option of its own outweighs --set. Raises BadInput."""
-        own = ("architecture", "epochs", "seed", "precision", "drop", "drop_fraction", "synthetic_fraction")
+        own = (
+            "architecture",
+            "epochs",
+            "seed",
+            "precision",
+            "drop",
+            "drop_fraction",
+            "drop_count",
+            "synthetic_fraction",
+        )
         given = {field: getattr(self, field) for field in own}
         return parsed(self.assignments) | {field: value for field, value in given.items() if value is not None}
 
@@ -67,8 +77,12 @@ class TrainOptions:
 @click.option("--epochs", type=int)
 @click.option("--seed", type=int)
 @click.option("--precision", help="fp32 or bf16; default: the recipe's.")
-@click.option("--drop", help="Remove samples from each batch: high-energy, misclassified or random; with --fraction.")
+@click.option(
+    "--drop",
+    help="Remove samples from each batch: high-energy, misclassified or random; with --fraction or --drop-count.",
+)
 @click.option("--fraction", "drop_fraction", type=float, help="How many --drop removes, as a share of the batch.")
+@click.option("--drop-count", type=int, help="How many --drop removes from each batch; as many in every arm.")
 @click.option(
     "--synthetic",
     type=click.Path(path_type=Path),

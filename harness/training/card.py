@@ -82,12 +82,19 @@ def made_of(origin: Origin) -> dict[str, Any]:
     }
 
 
+def _removed(trained: Trained) -> dict[str, Any]:
+    """How many samples were removed in all epochs, of how many; nothing where none were to be."""
+    counts = [row["removed"] for row in trained.rows if "removed" in row]
+    return {"removed": {key: sum(count[key] for count in counts) for key in counts[0]}} if counts else {}
+
+
 def _training(origin: Origin, trained: Trained, dynamics: str) -> dict[str, Any]:
     """How the weights were made."""
     phases = phases_of(trained.rows)
     revision, dirty = commit()
     return {
         **made_of(origin),
+        **_removed(trained),
         "selected_epoch": trained.selected,
         "best_epoch": trained.best,
         "best_pgd_accuracy": trained.best_pgd_accuracy,
@@ -96,7 +103,9 @@ def _training(origin: Origin, trained: Trained, dynamics: str) -> dict[str, Any]
             "file": dynamics,
             "sha256": hashlib.sha256(dynamics_file(trained.rows)).hexdigest(),
             "phases": [asdict(phase) for phase in phases.phases] if phases is not None else None,
-            "overfitting_epoch": robust_overfitting(trained.rows, phases),
+            "overfitting_epoch": robust_overfitting(
+                trained.rows, phases, attacked=origin.recipe.method.attack is not None
+            ),
         },
         "device": origin.device.type,
         "processes": origin.world.size,

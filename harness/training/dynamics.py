@@ -24,6 +24,8 @@ from harness.threat import ThreatModel
 from harness.training.objectives import energy_weights
 from harness.training.phases import Phases, find_phases
 from harness.training.recipes import Recipe
+from harness.training.removal import Removed
+from harness.training.starts import attack_start
 from leaderboards.records.files import write_atomically
 
 PROBED = 500
@@ -61,8 +63,9 @@ def probe(network: nn.Module, examples: Examples, threat: ThreatModel, recipe: R
     for x, y in zip(examples.x.split(recipe.batch_size), examples.y.split(recipe.batch_size), strict=True):
         with torch.no_grad():
             logits = network(x)
-        # as in training: not verified, and with the natural logits at hand
-        x_adv = attack.perturb(network, x, y, threat, generator, natural=logits)
+        # as in training: its start, not verified, and with the natural logits at hand
+        start = attack_start(recipe, attack, x, threat, generator)
+        x_adv = attack.perturb(network, x, y, threat, generator, start=start, natural=logits)
         selected = SELECTION(network, x, y, threat, generator, natural=logits)
         with torch.no_grad():
             logits_adv = network(x_adv)
@@ -94,8 +97,8 @@ def probed(images: ImageSet, held_out: ImageSet | None, device: torch.device) ->
 @dataclass(frozen=True)
 class Epoch:
     """What is said of an epoch: its number from 1, and that of all; the learning rate at its end, the mean loss and accuracy
-    on the batches it trained on, its seconds, the seconds of training so far (those before an interruption included), and
-    the probes."""
+    on the batches it trained on, its seconds, the seconds of training so far (those before an interruption included), the
+    probes, and how many samples were removed (None where the recipe removes none)."""
 
     number: int
     epochs: int
@@ -106,6 +109,7 @@ class Epoch:
     trained: float
     train: Probe
     validation: Probe | None
+    removed: Removed | None = None
 
     @property
     def line(self) -> str:
@@ -119,8 +123,13 @@ class Epoch:
         return f"epoch {self.number}/{self.epochs}  loss {self.loss:.4f}  {probes}  {self.seconds:.1f} s"
 
     def row(self) -> dict[str, Any]:
-        """As a JSON object, without the times: a run that was interrupted has the rows of one that was not."""
-        return {key: value for key, value in asdict(self).items() if key not in ("epochs", "seconds", "trained")}
+        """As a JSON object, without the times: a run that was interrupted has the rows of one that was not.
+
+        `removed` is in it where a recipe removes samples.
+        """
+        fields = {key: value for key, value in asdict(self).items() if key not in ("epochs", "seconds", "trained")}
+        del fields["removed"]
+        return {**fields, "removed": self.removed._asdict()} if self.removed is not None else fields
 
 
 def dynamics_file(rows: Sequence[Mapping[str, Any]]) -> bytes:
@@ -141,16 +150,23 @@ def phases_of(rows: Sequence[Mapping[str, Any]]) -> Phases | None:
         return None
 
 
-def robust_overfitting(rows: Sequence[Mapping[str, Any]], phases: Phases | None) -> int | None:
+def robust_overfitting(
+    rows: Sequence[Mapping[str, Any]], phases: Phases | None, *, attacked: bool = True
+) -> int | None:
     """The epoch in which robust overfitting sets in; None where it does not, or nothing was held out to tell by.
 
     dE(x) on the training images falls away from there, and PGD-20 accuracy on the held-out ones ends below its best by more
     than two standard errors of their difference, taken as if the two were independent: they are positively correlated, so
-    this errs towards None.
+    this errs towards None. It is never before the best epoch (of equals the later one). `attacked` False: training had no
+    attack, so that there is nothing robust to overfit, and the answer is None.
     """
     last = rows[-1]["validation"] if rows else None
-    if phases is None or phases.overfitting is None or last is None:
+    if not attacked or phases is None or phases.overfitting is None or last is None:
         return None
-    best = max(row["validation"]["pgd_accuracy"] for row in rows)
+    accuracies = [row["validation"]["pgd_accuracy"] for row in rows]
+    best = max(accuracies)
     variance = sum(share * (1 - share) for share in (best, last["pgd_accuracy"])) / last["n"]
-    return phases.overfitting if best - last["pgd_accuracy"] > 2 * math.sqrt(variance) else None
+    if best - last["pgd_accuracy"] <= 2 * math.sqrt(variance):
+        return None
+    best_epoch = len(accuracies) - accuracies[::-1].index(best)
+    return max(phases.overfitting, best_epoch)

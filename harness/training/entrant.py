@@ -20,7 +20,7 @@ from harness.suites.suite import Suite
 from harness.training import trainer
 from harness.training.card import Origin, card_of, keep_other, made_of
 from harness.training.distributed import World
-from harness.training.dynamics import Epoch, phases_of, robust_overfitting
+from harness.training.dynamics import Epoch, phases_of
 from harness.training.own_objective import require_terms
 from harness.training.phases import Phases
 from harness.training.place import found_by_name, require_not_shipped, require_same_command, writable
@@ -72,7 +72,7 @@ class TrainedEntrant:
         trained, lines = self.trained, []
         if self.phases is not None:
             found = ", ".join(f"{p.first}-{p.last} ({p.slope:+.4f} an epoch)" for p in self.phases.phases)
-            sets_in = robust_overfitting(trained.rows, self.phases)
+            sets_in = self.card.training["dynamics"]["overfitting_epoch"]
             late = f"robust overfitting from epoch {sets_in}" if sets_in is not None else "no robust overfitting seen"
             lines.append(f"phases of dE(x) on train: {found}; {late}")
         if trained.best_pgd_accuracy is not None and trained.last_pgd_accuracy is not None:

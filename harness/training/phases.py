@@ -2,8 +2,10 @@
 
 Mirza et al. 2024 see three phases in dE on the training set: it falls, stays flat, and falls away where robust overfitting
 sets in. The fit starts with a line and adds one change point at a time, for as long as the gain in fit is larger than what
-noise around the fit so far gives (a parametric bootstrap of the sup-F statistic, with independent normal noise). It errs
-towards too many change points where the noise of neighbouring epochs is correlated.
+noise around the fit so far gives: a bootstrap of the sup-F statistic with independent normal noise, whose size follows the
+residuals around each epoch, for early epochs are noisier than late ones. With noise five times as large in the first tenth to
+third of the epochs, simulated false alarms at alpha 0.01 are 0.2 to 2 % for 60 and 100 epochs, 1 to 4 % for 30 (noise of one
+size in all: 9 to 36 %). It errs towards too many change points where the noise of neighbouring epochs is correlated.
 """
 
 from __future__ import annotations
@@ -70,6 +72,15 @@ def _residual(series: np.ndarray, knots: Sequence[int]) -> np.ndarray:
     return ((series - (series @ orthogonal) @ orthogonal.T) ** 2).sum(-1)
 
 
+def _noise(series: np.ndarray, knots: Sequence[int]) -> np.ndarray:
+    """The size of the noise at each epoch: the root mean square of the residuals in a window around it, (n,) to (n,)."""
+    n = len(series)
+    orthogonal, _ = np.linalg.qr(_basis(n, knots))
+    window = np.ones(max(5, n // 6))
+    squares = np.convolve((series - orthogonal @ (orthogonal.T @ series)) ** 2, window, "same")
+    return np.sqrt(squares / np.convolve(np.ones(n), window, "same"))
+
+
 def _settled(series: np.ndarray, knots: list[int]) -> list[int]:
     """Each knot moved to its best place given the others, until none moves."""
     for _ in range(20):
@@ -111,9 +122,9 @@ def find_phases(
             break  # nothing is left but rounding
         gains = _gains(values, knots, places)
         statistic = gains.max() / (residual - gains.max() + 1e-300)
-        noise = generator.standard_normal((draws, n))
+        noise = generator.standard_normal((draws, n)) * _noise(values, knots)
         drawn = _gains(noise, knots, places).max(1)
-        null = drawn / (_residual(noise, knots) - drawn)
+        null = drawn / (_residual(noise, knots) - drawn + 1e-300)
         if (1 + np.count_nonzero(null >= statistic)) / (1 + draws) > alpha:
             break
         knots = _settled(values, sorted([*knots, int(places[gains.argmax()])]))

@@ -1,8 +1,8 @@
 """Recipes: an objective with everything else that decides the weights; built in, from a TOML file, or changed field by field.
 
 A built-in recipe is named <objective>-<plan>, such as weat-adv-short; the objective alone stands for the plan that suits
-the data. Source of "paper": the code of Mirza et al. 2024; of "overfitting": Rice et al. 2020, whose schedule shows robust
-overfitting where one-cycle hides most of it.
+the data. Source of "paper": the code of Mirza et al. 2024, with what MART's and MAIL's own code says of them; of
+"overfitting": Rice et al. 2020, whose schedule shows robust overfitting where one-cycle hides most of it.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ Schedule = Literal["one-cycle", "piecewise"]
 Select = Literal["best", "last"]
 Drop = Literal["none", "high-energy", "misclassified", "random"]
 Precision = Literal["fp32", "bf16"]
+AttackStart = Literal["by-loss", "uniform", "noise"]
 
 # what a range is called in a message stands as its description
 Count = Annotated[int, Field(ge=1, description="of at least 1")]
@@ -45,8 +46,11 @@ class Recipe:
     """SGD on images in [0,1] without mean and standard deviation. Raises BadInput for a field out of its range.
 
     - schedule: "one-cycle" (peak at a quarter of the epochs) or "piecewise" (a tenth at a half and at three quarters)
+    - cycle_momentum: of one-cycle: momentum runs .95 -> .85 -> .95 against the learning rate, in place of `momentum`
     - beta: of the objective; None is the objective's own
     - attack_steps of attack_step_size (a fraction of eps): the inner maximisation
+    - attack_start: "uniform" in the ball, "noise" (x + 0.001 N(0,1)), or "by-loss": uniform for CE, noise for KL
+    - clamp_start: noise starts are clamped to [0,1]
     - crop: padding of random crops (0: none); flips follow the suite
     - warm_up: share of the epochs before MAIL's weights apply
     - weighting: of WEAT: "raw", "normalised" (w / mean w) or "constant" (mean w for each sample)
@@ -54,7 +58,7 @@ class Recipe:
     - ema: decay of the averaged weights, which are then the entrant's (0: none)
     - validation: share of the training images held out; select: the epoch with the best PGD-20 accuracy on them, or the last
     - synthetic_fraction: share of each batch that comes from the synthetic images
-    - drop, drop_fraction: samples removed from each batch (see harness/training/removal.py)
+    - drop, with drop_fraction or drop_count: samples removed from each batch (see harness/training/removal.py)
     - precision: "bf16" runs the network in bfloat16 (no loss scaling is needed); energies, weights and losses are float32
     - threads: of the CPU; sums, and so the weights, depend on their number
     - objective: a name of OBJECTIVES, or `module:attribute` of the user's own code, which objective_settings are given to
@@ -68,11 +72,14 @@ class Recipe:
     lr: Positive = 0.1
     schedule: Schedule = "one-cycle"
     momentum: ShareBelowOne = 0.9
+    cycle_momentum: bool = False
     nesterov: bool = False
     weight_decay: AtLeastZero = 5e-4
     beta: Strength = None
     attack_steps: Count = 10
     attack_step_size: Positive = 0.25
+    attack_start: AttackStart = "by-loss"
+    clamp_start: bool = True
     crop: Number = 4
     warm_up: Share = 0.75
     weighting: Weighting = "raw"
@@ -84,6 +91,7 @@ class Recipe:
     synthetic_fraction: Share = 0.0
     drop: Drop = "none"
     drop_fraction: ShareBelowOne = 0.0
+    drop_count: Number = 0
     precision: Precision = "fp32"
     threads: Count = 1
     seed: Number = 1
@@ -93,9 +101,23 @@ class Recipe:
         checked(vars(self))
         _ = self.method  # of the user's own: imported here, so that what is wrong with it is told before data are read
         builder(self.architecture)
-        if (self.drop == "none") != (self.drop_fraction == 0):
+        if (self.drop == "none") != (self.drop_fraction == 0 and self.drop_count == 0):
             raise BadInput(
-                f"expected drop and drop_fraction together, got {self.drop!r} and {self.drop_fraction}; give both or neither"
+                f"expected drop and drop_fraction together, or drop and drop_count, got {self.drop!r} with"
+                f" {self.drop_fraction} and {self.drop_count}; give both or neither"
+            )
+        if self.drop_fraction and self.drop_count:
+            raise BadInput(
+                f"expected drop_fraction or drop_count, got {self.drop_fraction} and {self.drop_count}; leave one out"
+            )
+        if self.drop_count > max(self.batch_size - 2, 0):
+            raise BadInput(
+                f"expected drop_count to leave two samples of a batch of {self.batch_size}, got {self.drop_count};"
+                " give a smaller one"
+            )
+        if self.cycle_momentum and self.schedule != "one-cycle":
+            raise BadInput(
+                f"expected cycle_momentum with schedule one-cycle, got {self.schedule}; give cycle_momentum=false with it"
             )
         if self.nesterov and not self.momentum:
             raise BadInput("expected momentum above 0 with nesterov, got 0; give momentum, or nesterov=false")
@@ -127,7 +149,7 @@ class Recipe:
 
 
 PLANS: dict[str, dict[str, Any]] = {
-    "paper": {"architecture": "resnet-18", "epochs": 100},
+    "paper": {"architecture": "resnet-18", "epochs": 100, "cycle_momentum": True, "clamp_start": False},
     "short": {"architecture": "resnet-18", "epochs": 30},
     "overfitting": {"architecture": "resnet-18", "epochs": 200, "schedule": "piecewise"},
     "digits": {
@@ -142,16 +164,21 @@ PLANS: dict[str, dict[str, Any]] = {
 }
 """Everything but the objective, by the name that a recipe ends in."""
 
-DIGITS_EPOCHS = {"standard": 30, "weat-nat": 100, "weat-adv": 100}
-"""WEAT's weights, not normalised, are also a smaller learning rate: on digits it needs more epochs to arrive."""
+OWN: dict[tuple[str, str], dict[str, Any]] = {
+    ("standard", "digits"): {"epochs": 30},
+    # WEAT's weights, not normalised, are also a smaller learning rate: on digits it needs more epochs to arrive
+    ("weat-nat", "digits"): {"epochs": 100},
+    ("weat-adv", "digits"): {"epochs": 100},
+    ("mart", "paper"): {"attack_start": "noise"},  # MART's published code; the other plans start at a uniform point
+    ("mail-trades", "paper"): {"warm_up": 0.625},  # MAIL's published code: 75 of 120 epochs; the other plans 0.75
+}
+"""Fields of one objective in one plan."""
 
 
 def built_in() -> dict[str, Recipe]:
     """Every built-in recipe by its full name."""
     return {
-        f"{objective}-{plan}": Recipe(
-            objective=objective, **(fields | ({"epochs": DIGITS_EPOCHS.get(objective, 60)} if plan == "digits" else {}))
-        )
+        f"{objective}-{plan}": Recipe(objective=objective, **(fields | OWN.get((objective, plan), {})))
         for plan, fields in PLANS.items()
         for objective in OBJECTIVES
     }

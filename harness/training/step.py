@@ -16,16 +16,18 @@ from harness.training.dynamics import training_attack
 from harness.training.objectives import Setting, reweighted
 from harness.training.perturbation import weights_perturbed
 from harness.training.recipes import Recipe
-from harness.training.removal import kept
+from harness.training.removal import Removed, counted, kept
+from harness.training.starts import attack_start
 
 
 class BatchSums(NamedTuple):
-    """Of this process's part of a batch: the sum of its samples' terms, and how many it classifies rightly; and how many
-    samples the whole batch has."""
+    """Of this process's part of a batch: the sum of its samples' terms, and how many it classifies rightly; how many
+    samples the whole batch has, and how many were removed from it before."""
 
     loss: Tensor
     right: Tensor
     samples: int
+    removed: Removed
 
 
 class Terms(nn.Module):
@@ -80,14 +82,17 @@ class Step:
         """
         recipe, world = self.recipe, self.world
         x = x.contiguous(memory_format=torch.channels_last)
-        natural = None
+        natural, removed = None, Removed(0, 0, len(y))
         if recipe.drop != "none":
             natural = world.gathered(self._logits(world.part(x)), len(y))
-            stay = kept(natural, y, recipe.drop, recipe.drop_fraction, generator)
+            stay = kept(natural, y, recipe.drop, recipe.drop_fraction, generator, recipe.drop_count)
+            removed = counted(natural, y, recipe.drop, stay)
             x, y, natural = x[stay], y[stay], world.part(natural[stay])
         n = len(y)
         # drawn for the whole batch, so that a sample's noise does not depend on the number of processes
-        start = world.part(self.attack.start(x, self.threat, generator)) if self.attack is not None else None
+        start = None
+        if self.attack is not None:
+            start = world.part(attack_start(recipe, self.attack, x, self.threat, generator))
         x, y = world.part(x), world.part(y)
         x_adv = None
         if self.attack is not None:
@@ -114,7 +119,7 @@ class Step:
             self.network.zero_grad(set_to_none=True)
             objective, terms, logits = loss()
             objective.backward()
-        return BatchSums(terms.detach().sum(), (logits.detach().argmax(1) == y).sum(), n)
+        return BatchSums(terms.detach().sum(), (logits.detach().argmax(1) == y).sum(), n, removed)
 
     @torch.no_grad()
     def _logits(self, x: Tensor) -> Tensor:

@@ -23,6 +23,7 @@ from harness.training.distributed import World
 from harness.training.dynamics import Epoch, probe, probed, write_dynamics
 from harness.training.optimisation import averaged, schedule, sgd
 from harness.training.recipes import Recipe
+from harness.training.removal import Removed
 from harness.training.step import Step
 from zoo.architectures import build
 
@@ -99,6 +100,7 @@ class Run:
         }
         self.epoch, self.step, self.seconds, self.samples = 1, 0, 0.0, 0
         self.sums = torch.zeros(2, dtype=torch.float64, device=device)
+        self.removed = Removed(0, 0, 0)
         self.rows: list[dict[str, Any]] = []
         self.best: dict[str, Any] | None = None
 
@@ -122,6 +124,7 @@ class Run:
             "order": self.batches.order.cpu(),
             "sums": self.sums.cpu(),
             "samples": self.samples,
+            "removed": list(self.removed),
             "rows": self.rows,
             "best": self.best,
         }
@@ -137,6 +140,7 @@ class Run:
         self.epoch, self.step, self.seconds = state["epoch"], state["step"], state["seconds"]
         self.batches.order = state["order"].to(self.device)
         self.sums, self.samples = state["sums"].to(self.device), state["samples"]
+        self.removed = Removed(*state["removed"])
         self.rows, self.best = state["rows"], state["best"]
 
     def take_step(self) -> None:
@@ -156,6 +160,7 @@ class Run:
             self.averaged.update_parameters(self.model)
         self.sums += torch.stack([outcome.loss.double(), outcome.right.double()])
         self.samples += outcome.samples
+        self.removed = Removed(*(before + now for before, now in zip(self.removed, outcome.removed, strict=True)))
         self.step += 1
 
     def take_epoch(
@@ -166,7 +171,7 @@ class Run:
         self.model.train()
         if not len(self.batches.order):  # not "at step 0": a run may have been stopped there, its order drawn
             self.batches.shuffle()
-            self.sums, self.samples = torch.zeros_like(self.sums), 0
+            self.sums, self.samples, self.removed = torch.zeros_like(self.sums), 0, Removed(0, 0, 0)
         while self.step < self.batches.steps:
             if self.world.any(asked_to_stop(), self.device):
                 self.seconds += time.perf_counter() - begun
@@ -198,6 +203,7 @@ class Run:
             trained=self.seconds,
             train=train,
             validation=validation,
+            removed=self.removed if self.recipe.drop != "none" else None,
         )
         self.rows.append(done.row())
         # of equals the later one: it has learned for longer

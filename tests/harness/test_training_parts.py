@@ -19,12 +19,13 @@ from harness.errors import BadInput
 from harness.suites.suite import SUITES
 from harness.training.batches import Batches, held_out
 from harness.training.dynamics import phases_of, probe, probed, robust_overfitting, write_dynamics
-from harness.training.optimisation import schedule
+from harness.training.optimisation import schedule, sgd
 from harness.training.perturbation import weights_perturbed
-from harness.training.recipes import Recipe, built_in, find_recipe
-from harness.training.removal import kept
+from harness.training.recipes import Drop, Recipe, built_in, find_recipe
+from harness.training.removal import Removed, counted, kept
+from harness.training.starts import attack_start
 from harness.training.step import Step
-from harness.training.trainer import Run, train
+from harness.training.trainer import Interrupted, Run, train
 from zoo.architectures import ARCHITECTURES, build
 
 SUITE, CIFAR = SUITES["digits"], SUITES["cifar10"]
@@ -186,6 +187,60 @@ def test_training_without_removed_samples_has_other_weights(how: str) -> None:
         return torch.cat([p.detach().flatten() for p in model.parameters()])
 
     assert not torch.equal(weights(drop=how, drop_fraction=0.3), weights())
+
+
+def test_a_count_removes_as_many_in_every_arm_and_fills_up_with_random_others() -> None:
+    energies = torch.tensor([5.0, 1.0, 4.0, 2.0, 3.0, 6.0])
+    right = torch.tensor([True, True, False, True, True, False])
+    logits, y = torch.stack([-energies, -energies - 50], 1), torch.where(right, 0, 1)
+    generator = torch.Generator().manual_seed(0)
+    arms: list[tuple[Drop, int, Removed]] = [
+        ("high-energy", 2, Removed(2, 0, 6)),
+        ("misclassified", 2, Removed(2, 0, 6)),
+        ("misclassified", 4, Removed(2, 2, 6)),
+        ("random", 4, Removed(4, 0, 6)),
+        ("high-energy", 9, Removed(4, 0, 6)),
+    ]
+    for how, count, expected in arms:
+        stay = kept(logits, y, how, 0.0, generator, count)
+        assert counted(logits, y, how, stay) == expected
+    assert kept(logits, y, "high-energy", 0.0, generator, 2).tolist() == [1, 2, 3, 5]
+    filled = {tuple(kept(logits, y, "misclassified", 0.0, generator, 3).tolist()) for _ in range(60)}
+    assert len(filled) == 4, "each of the four right ones fills up in turn"
+    assert not any(2 in stay or 5 in stay for stay in filled)
+    lower = logits + 100  # energies below -90: what fills up stays behind all that are named
+    assert kept(lower, y, "high-energy", 0.0, generator, 4).tolist() == [2, 5]
+
+
+def test_rows_and_card_say_how_many_were_removed_and_arms_remove_as_many(harness_here, tmp_path: Path) -> None:
+    totals = {}
+    for how in ("high-energy", "misclassified", "random"):
+        job = ("train", "--suite", "digits", "--recipe", "standard", "--epochs", "3", "--limit", "300", "--name", how)
+        result = harness_here(*job, "--drop", how, "--drop-count", "10", "--out", str(tmp_path))
+        assert result.returncode == 0, result.stderr
+        rows = [json.loads(line) for line in (tmp_path / "digits" / f"{how}.dynamics.jsonl").read_text().splitlines()]
+        counts = [row["removed"] for row in rows]
+        assert all(row["named"] + row["filled"] == 20 and row["of"] == 256 for row in counts)
+        told = json.loads((tmp_path / "digits" / f"{how}.json").read_text())["training"]["removed"]
+        assert told == {key: sum(row[key] for row in counts) for key in ("named", "filled", "of")}
+        totals[how] = told["named"] + told["filled"]
+    assert set(totals.values()) == {60}
+    assert (
+        "removed" not in train(SUITE, recipe("sat", epochs=1), digits("train").first(100), CPU, lambda e: None).rows[0]
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "part"),
+    [
+        ({"drop": "random", "drop_fraction": 0.1, "drop_count": 3}, "drop_fraction or drop_count, got 0.1 and 3"),
+        ({"drop_count": 3}, "drop and drop_count, got 'none'"),
+        ({"drop": "random", "drop_count": 127}, "leave two samples of a batch of 128, got 127"),
+    ],
+)
+def test_a_count_that_does_not_fit_is_refused(changes: dict[str, object], part: str) -> None:
+    with pytest.raises(BadInput, match=part):
+        recipe("sat", **changes)
 
 
 # ---------------------------------------------------------------- data
@@ -370,10 +425,10 @@ def test_every_epoch_leaves_a_row_and_probing_changes_no_weight(name: str, tmp_p
 
 
 def test_robust_overfitting_needs_falling_energies_and_falling_robust_accuracy(tmp_path: Path) -> None:
-    def rows(falls: float, end: float) -> list[dict[str, object]]:
+    def rows(falls: float, end: float, best: int = 50) -> list[dict[str, object]]:
         noise = np.random.default_rng(0).normal(0, 0.002, 100)
         delta = [-0.1 - max(0, epoch - 60) * falls + noise[epoch] for epoch in range(100)]
-        robust = [0.5 if epoch < 70 else end for epoch in range(100)]
+        robust = [0.5 if epoch < best else end for epoch in range(100)]
         return [
             {"train": {"delta_marginal_energy": d}, "validation": {"pgd_accuracy": r, "n": 1000}}
             for d, r in zip(delta, robust, strict=True)
@@ -386,6 +441,9 @@ def test_robust_overfitting_needs_falling_energies_and_falling_robust_accuracy(t
     assert robust_overfitting(stays, phases_of(stays)) is None
     assert robust_overfitting(flat, phases_of(flat)) is None
     assert phases_of(both[:5]) is None
+    assert robust_overfitting(both, phases_of(both), attacked=False) is None
+    late = rows(0.02, 0.4, best=75)
+    assert robust_overfitting(late, phases_of(late)) == 75, "not before the best held-out epoch"
     write_dynamics(tmp_path / "rows", both)
     assert len((tmp_path / "rows").read_text().splitlines()) == 100
 
@@ -450,3 +508,91 @@ def test_the_training_attack_can_be_given_its_start_and_natural_logits() -> None
         given = attack.perturb(model, batch.x, batch.y, SUITE.threat, generator, start=start, natural=natural)
         drawn = attack.perturb(model, batch.x, batch.y, SUITE.threat, torch.Generator().manual_seed(0))
         assert torch.equal(given, drawn)
+
+
+# ---------------------------------------------------------------- what the papers' own code does
+
+
+def test_the_momentum_of_one_cycle_is_torchs_default_where_it_cycles_and_held_elsewhere() -> None:
+    def momenta(chosen: Recipe) -> list[float]:
+        optimizer = sgd(nn.Linear(1, 1), chosen)
+        following, found = schedule(optimizer, chosen, 100), []
+        for _ in range(100):
+            found.append(optimizer.param_groups[0]["momentum"])
+            optimizer.step()
+            following.step()
+        return found
+
+    paper = built_in()["weat-adv-paper"]
+    published = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1, momentum=0.9)
+    cycle, expected = torch.optim.lr_scheduler.OneCycleLR(published, 0.1, total_steps=100, pct_start=0.25), []
+    for _ in range(100):
+        expected.append(published.param_groups[0]["momentum"])
+        published.step()
+        cycle.step()
+    found = momenta(paper)
+    assert found == pytest.approx(expected)
+    assert (found[0], found[24], found[-1]) == pytest.approx((0.95, 0.85, 0.95), abs=1e-3)
+    assert set(momenta(paper.changed({"cycle_momentum": False}))) == {0.9}
+    assert set(momenta(recipe("sat"))) == {0.9}
+    with pytest.raises(BadInput, match="expected cycle_momentum with schedule one-cycle, got piecewise"):
+        paper.changed({"schedule": "piecewise"})
+
+
+def test_a_run_whose_momentum_cycles_is_resumed_to_the_same_weights(tmp_path: Path) -> None:
+    images, cycling = digits("train").first(128), recipe("sat", epochs=3, batch_size=32, cycle_momentum=True)
+
+    def weights(**options: object) -> torch.Tensor:
+        model = train(SUITE, cycling, images, CPU, lambda epoch: None, **options).model  # type: ignore[arg-type]
+        return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+    asked = iter([False] * 4)
+    with pytest.raises(Interrupted):
+        weights(checkpoint=tmp_path / "c", asked_to_stop=lambda: next(asked, True))
+    assert torch.equal(weights(checkpoint=tmp_path / "c"), weights())
+    held = train(SUITE, recipe("sat", epochs=3, batch_size=32), images, CPU, lambda epoch: None).model
+    assert not torch.equal(torch.cat([p.detach().flatten() for p in held.parameters()]), weights())
+
+
+def test_only_the_recipes_of_the_paper_do_what_the_published_code_does() -> None:
+    for name, found in built_in().items():
+        paper = name.endswith("-paper")
+        assert (found.cycle_momentum, found.clamp_start) == (paper, not paper), name
+        assert found.attack_start == ("noise" if name == "mart-paper" else "by-loss"), name
+        assert found.warm_up == (75 / 120 if name == "mail-trades-paper" else 0.75), name
+
+
+@pytest.mark.parametrize("loss", ["ce", "kl"])
+def test_the_training_attack_starts_where_the_recipe_says(loss: str) -> None:
+    x, attack = digits("train").examples(0, 64).x, PGD(loss, 3)  # type: ignore[arg-type]
+
+    def start(**changes: object) -> torch.Tensor:
+        return attack_start(recipe("sat", **changes), attack, x, SUITE.threat, torch.Generator().manual_seed(0))
+
+    noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
+    by_loss = attack.start(x, SUITE.threat, torch.Generator().manual_seed(0))
+    assert torch.equal(start(), by_loss)
+    assert torch.equal(
+        start(attack_start="uniform"), PGD("ce").start(x, SUITE.threat, torch.Generator().manual_seed(0))
+    )
+    assert torch.equal(start(attack_start="noise"), (x + 0.001 * noise).clamp(0, 1))
+    published = start(attack_start="noise", clamp_start=False)
+    assert torch.equal(published, x + 0.001 * noise)
+    assert published.min() < 0
+    lost = (start(attack_start="noise") == x).float().mean().item()
+    at_the_edge = ((x == 0) | (x == 1)).float().mean().item()
+    assert lost == pytest.approx(at_the_edge / 2, abs=0.02)  # there, half of the noise leads out of [0,1]
+    moved = attack.perturb(build("digits-cnn", 10, (1, 8, 8)).eval(), x, torch.zeros(64, dtype=torch.int64), SUITE.threat,
+                           torch.Generator(), start=published)  # fmt: skip
+    assert SUITE.threat.verify(x, moved).legal.all()
+
+
+def test_the_start_of_the_attack_decides_the_weights() -> None:
+    images = digits("train").first(128)
+
+    def weights(name: str, **changes: object) -> torch.Tensor:
+        model = train(SUITE, recipe(name, epochs=1, **changes), images, CPU, lambda epoch: None).model
+        return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+    assert not torch.equal(weights("mart"), weights("mart", attack_start="noise"))
+    assert not torch.equal(weights("trades"), weights("trades", clamp_start=False))
