@@ -20,6 +20,7 @@ from harness.attacks.pgd import PGD
 from harness.attacks.verification import attacked
 from harness.data.images import Examples
 from harness.measures import Energies, RobustAccuracy, Summary
+from harness.measures.calibration import Scaled, calibrated_on
 from harness.measures.energies import correct_array
 from harness.measures.measure import ShardResult, generator_of
 from harness.run.executors.place import Place, Workers, results
@@ -76,6 +77,9 @@ class PGDOn:
 
     def __call__(self, place: Place) -> np.ndarray:
         threat, drawn = place.suite.threat, []
+        # as the measure attacks it: at the calibrated scale of its logits
+        scale = calibrated_on(place.model, place.judged.images.calibration, place.device).scale
+        model = Scaled(place.model, scale)
         for first, stop in self.shards:
             mine = self.examples[(self.examples >= first) & (self.examples < stop)] - first
             if len(mine):
@@ -88,8 +92,8 @@ class PGDOn:
             *(torch.cat(parts).split(place.suite.shard_size) for parts in zip(*drawn, strict=True)), strict=True
         ):
             x, y, start = (tensor.to(place.device) for tensor in batch)
-            found = self.attack.perturb(place.model, x, y, threat, torch.Generator(), start=start)  # nothing is drawn
-            correct.append((~attacked(place.model, x, y, found, threat).broken).cpu().numpy())
+            found = self.attack.perturb(model, x, y, threat, torch.Generator(), start=start)  # nothing is drawn
+            correct.append((~attacked(model, x, y, found, threat).broken).cpu().numpy())
         return np.concatenate(correct)
 
 

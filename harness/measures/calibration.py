@@ -127,11 +127,14 @@ def calibrated(model: nn.Module, examples: Examples, logits: Tensor) -> Calibrat
     """The calibration of a classifier by the images held out beside the examples; without them, by the examples themselves,
     whose logits (N, K) are given."""
     held_out = examples.held_out
-    if held_out is None:
-        return fit(logits, examples.y)
+    return fit(logits, examples.y) if held_out is None else calibrated_on(model, held_out, examples.x.device)
+
+
+def calibrated_on(model: nn.Module, held_out: ImageSet, device: torch.device) -> Calibration:
+    """The calibration of a classifier on a device by a set of images."""
     found = []
     for start in range(0, len(held_out), _BATCH):
-        found.append(natural_logits(model, held_out.examples(start, start + _BATCH).to(examples.x.device)).cpu())
+        found.append(natural_logits(model, held_out.examples(start, start + _BATCH).to(device)).cpu())
     return fit(torch.cat(found), held_out.labels)
 
 

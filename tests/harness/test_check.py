@@ -166,7 +166,7 @@ def test_pgd_on_some_examples_finds_what_it_finds_on_whole_shards() -> None:
     model = Precise(entrant.load(), "fp32")
     ranges = shards(60, 25)
     energies = Energies(attacks={MAIN: ATTACKS[MAIN]})
-    whole = [energies(model, images.examples(a, b), suite.threat).arrays["pgd.correct"] for a, b in ranges]
+    whole = [energies(model, energies.examples(images, a, b), suite.threat).arrays["pgd.correct"] for a, b in ranges]
     expected = np.concatenate(whole)
     chosen = np.sort(np.random.default_rng(0).permutation(60)[:23])
     one = Judged(entrant, entrant.weights(), images)
