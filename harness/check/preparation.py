@@ -25,9 +25,9 @@ from harness.measures import MEASURES, PRESETS, Measure
 from harness.measures.sources import Sources
 from harness.run.executors.executor import workers_on
 from harness.run.findings import suite_info
-from harness.run.inputs import with_images
+from harness.run.inputs import read_images
 from harness.run.plan import Judged, Plan, make_plan
-from harness.run.selection import Faults, available, chosen_entrants
+from harness.run.selection import Faults, chosen_entrants, find_files
 from harness.run.store import Store
 from harness.suites.suite import Suite
 from leaderboards.records.schema import Quantity, Record, Value
@@ -59,8 +59,8 @@ def chosen_candidate(
     entrants = chosen_entrants(specs, suite, model_dir=model_dir, own_folders=own_folders, allow_pickle=allow_pickle)
     if len(entrants) != 1:
         raise BadInput(f"expected one entrant, got {len(entrants)} in {','.join(specs)!r}; check them one by one")
-    ready = available(entrants, suite, named=True, download=download, faults=faults)
-    return with_images(ready, suite, data_dir=data_dir, download=download)[0] if ready else None
+    ready = find_files(entrants, suite, named=True, download=download, faults=faults)
+    return read_images(ready, suite, data_dir=data_dir, download=download)[0] if ready else None
 
 
 def needed_measures(gates: Gates, baseline: Baseline, given: Mapping[str, Value]) -> list[Measure]:

@@ -6,6 +6,7 @@ Annotations are workflow commands as GitHub documents them ("Workflow commands f
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -149,3 +150,9 @@ def _data(text: str) -> str:
 
 def _property(text: str) -> str:
     return _data(text).replace(":", "%3A").replace(",", "%2C")
+
+
+def summary_files(asked: Path | None, on_github: bool) -> list[Path]:
+    """Where summaries go: the file that was asked for, and on GitHub the step's."""
+    step = os.environ.get("GITHUB_STEP_SUMMARY") if on_github else None
+    return [path for path in (asked, Path(step) if step else None) if path]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -207,6 +208,10 @@ class Verdict:
         more = len(self.gates) - 1
         others = f" (and {more} other gate{'s' if more > 1 else ''})" if more else ""
         return f"{self.outcome.upper()} {self.entrant} on {self.suite}: {self.decisive.statement}{others}"
+
+    def json(self) -> str:
+        """As JSON, indented."""
+        return json.dumps(self.plain(), indent=1, ensure_ascii=False)
 
     def plain(self) -> dict[str, Any]:
         """As JSON values."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ import click
 from harness.check.baseline import baseline_path, read_baseline
 from harness.check.gates import chosen_gates
 from harness.check.preparation import Checking, chosen_candidate, values_of
-from harness.check.reports import github_annotations, write_reports
+from harness.check.reports import github_annotations, summary_files, write_reports
 from harness.check.statistics import Outcome
 from harness.check.verdict import Verdict
 from harness.classifier.devices import devices
@@ -60,12 +59,11 @@ class CheckOptions:
 def report(given: CheckOptions, verdict: Verdict, seconds: float) -> None:
     """Write the reports that were asked for; annotations and the result go to stdout."""
     on_github = given.github if given.github is not None else os.environ.get("GITHUB_ACTIONS") == "true"
-    step = os.environ.get("GITHUB_STEP_SUMMARY") if on_github else None
-    summaries = [path for path in (given.summary, Path(step) if step else None) if path]
-    write_reports(verdict, seconds, junit_file=given.junit, lost_file=given.lost, summaries=summaries)
+    files = {"junit_file": given.junit, "lost_file": given.lost}
+    write_reports(verdict, seconds, **files, summaries=summary_files(given.summary, on_github))
     for line in github_annotations(verdict) if on_github else ():
         click.echo(line, err=given.as_json)
-    click.echo(json.dumps(verdict.plain(), indent=1, ensure_ascii=False) if given.as_json else verdict.line)
+    click.echo(verdict.json() if given.as_json else verdict.line)
 
 
 FILE = click.Path(path_type=Path)

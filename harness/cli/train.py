@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from harness.cli import options
-from harness.cli.epochs import following
+from harness.cli.progress import following_epochs
 from harness.errors import BadInput
 from harness.run.folders import checkout
 from harness.suites.files import find_suite
@@ -50,17 +50,8 @@ class TrainOptions:
 
     def changes(self) -> dict[str, object]:
         """The recipe's fields that are given; an option of its own outweighs --set. Raises BadInput."""
-        own = (
-            "architecture",
-            "epochs",
-            "seed",
-            "precision",
-            "drop",
-            "drop_fraction",
-            "drop_count",
-            "synthetic_fraction",
-        )
-        given = {field: getattr(self, field) for field in own}
+        names = "architecture epochs seed precision drop drop_fraction drop_count synthetic_fraction"
+        given = {field: getattr(self, field) for field in names.split()}
         return parsed(self.assignments) | {field: value for field, value in given.items() if value is not None}
 
 
@@ -127,7 +118,7 @@ def _train(given: TrainOptions, world: World, device: str) -> TrainedEntrant:
     stop = threading.Event()
     before = signal.signal(signal.SIGTERM, lambda number, frame: stop.set())
     try:
-        with following(speaks=world.first) as (report, moved):
+        with following_epochs(speaks=world.first) as (report, moved):
             return train(
                 given.suite_name,
                 given.recipe_name,

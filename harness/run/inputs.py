@@ -49,7 +49,7 @@ def refuse_overwriting(judged: Judged, plan: Plan, out: Path) -> None:
             )
 
 
-def with_images(
+def read_images(
     ready: Sequence[tuple[zoo.Entrant, zoo.Weights]], suite: Suite, *, data_dir: Path, download: bool
 ) -> list[Judged]:
     """The entrants with the suite's images, read once for each transform that an entrant brings."""

@@ -55,7 +55,7 @@ def headline_columns(records: Sequence[Record]) -> dict[Name, Quantity]:
     return {name: said[name] for name in sorted(found, key=lambda name: order.index(name[0]))}
 
 
-def written(value: Value | None, unit: str) -> str:
+def as_text(value: Value | None, unit: str) -> str:
     """A number in its unit; accuracies with their interval."""
     if value is None or value.value is None:
         return "-"
@@ -83,7 +83,7 @@ def result_row(record: Record, shown: dict[Name, Quantity]) -> tuple[str, ...]:
     """An entrant, marked where there are flags, its number of examples, and the values of these columns."""
     n = max((m.n for name, m in record.measurements.items() if name != GENERATION), default=0)
     flags = " *" if any(measurement.flags for measurement in record.measurements.values()) else ""
-    values = (written(Entry(record).measured(*name), said.unit) for name, said in shown.items())
+    values = (as_text(Entry(record).measured(*name), said.unit) for name, said in shown.items())
     return record.entrant.name + flags, f"{n}{' (partial)' if record.partial else ''}", *values
 
 

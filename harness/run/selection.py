@@ -132,7 +132,7 @@ def chosen_entrants(
     return unique
 
 
-def available(
+def find_files(
     entrants: Sequence[zoo.Entrant], suite: Suite, *, named: bool, download: bool, faults: Faults
 ) -> list[tuple[zoo.Entrant, zoo.Weights]]:
     """The entrants whose files are here (fetched with --download), hashed; the others are named with what to do."""

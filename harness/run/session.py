@@ -15,9 +15,9 @@ from harness.measures import Measure
 from harness.run.estimate import estimate
 from harness.run.executors.executor import Executor, Report
 from harness.run.findings import write_findings
-from harness.run.inputs import refuse_overwriting, sources, with_images
+from harness.run.inputs import read_images, refuse_overwriting, sources
 from harness.run.plan import Plan, Task, make_plan
-from harness.run.selection import Faults, available, with_seed
+from harness.run.selection import Faults, find_files, with_seed
 from harness.run.signals import undisturbed
 from harness.run.store import Store
 from harness.suites.suite import Suite
@@ -91,7 +91,7 @@ def begin(request: Request, faults: Faults) -> Session | None:
     Returns None where faults leave nothing to judge. Raises BadInput where nothing was asked for that could be judged.
     """
     suite = request.suite
-    ready = available(request.entrants, suite, named=request.named, download=request.download, faults=faults)
+    ready = find_files(request.entrants, suite, named=request.named, download=request.download, faults=faults)
     if not ready:
         if faults.status:
             return None
@@ -99,7 +99,7 @@ def begin(request: Request, faults: Faults) -> Session | None:
             f"expected at least one entrant that can be judged on {suite.name}, got none;"
             f" see harness list entrants --suite {suite.name}"
         )
-    judged = with_images(ready, suite, data_dir=request.data_dir, download=request.download)
+    judged = read_images(ready, suite, data_dir=request.data_dir, download=request.download)
     if judged[0].images.name != suite.dataset:
         faults.tell(f"the images are JPEG copies: recorded as {judged[0].images.name}, not {suite.dataset}")
         suite = suite.found_as(judged[0].images.name)
