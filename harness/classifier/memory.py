@@ -66,6 +66,12 @@ class Fitted(nn.Module):
         self.size = size
         self.lowered_from: int | None = None
 
+    def around(self, model: nn.Module) -> Fitted:
+        """Another classifier that needs as much memory, in batches of this one's size, which may have been lowered."""
+        other = Fitted(model, self.size)
+        other.lowered_from = self.lowered_from
+        return other
+
     def forward(self, x: Tensor) -> Tensor:
         if torch.is_grad_enabled() and x.requires_grad:
             return _InBatches.apply(x, self)

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from harness.attacks.attack import Attack
 from harness.attacks.named import ATTACKS, MAIN, prefix
 from harness.classifier.logits import natural_logits
-from harness.classifier.memory import Fitted, fitted
+from harness.classifier.memory import fitted
 from harness.classifier.stopwatch import seconds
 from harness.data.images import Examples
 from harness.energy import joint_energy, kl_in_energies, marginal_energy
@@ -121,7 +121,7 @@ class Energies(CalibratedMeasure):
         natural = natural_logits(model, examples)
         calibration = calibrated(model, examples, natural)
         scale = calibration.scale
-        model, logits = Fitted(Scaled(model.model, scale), model.size), scale * natural
+        model, logits = model.around(Scaled(model.model, scale)), scale * natural
         _, slope = landscape.value_and_gradient(model, x, landscape.log_odds(y))
         arrays = {
             "marginal_energy": marginal_energy(logits / scale),

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from harness.attacks.pgd import PGD
 from harness.classifier.logits import natural_logits
-from harness.classifier.memory import Fitted, fitted
+from harness.classifier.memory import fitted
 from harness.classifier.stopwatch import seconds
 from harness.data.images import Examples
 from harness.measures import landscape
@@ -125,13 +125,17 @@ class Smoothness(CalibratedMeasure):
             if figure.power:
                 units[f"{name}_normalised"] = "sd" if figure.power == 1 else ""
             for key, unit in units.items():
-                short, said = _SHOWN.get(name, ("", "")) if key.endswith(CALIBRATED) else ("", "")
+                calibrated_one = key.endswith(CALIBRATED)
+                short, said = _SHOWN.get(name, ("", ""))
+                if not calibrated_one:  # a board of records from before shows these
+                    said = ""
+                    short = f"{short} / sd" if short and key.endswith("_normalised") else "" if figure.power else short
                 found[f"{key}.mean"] = Quantity(
                     title=label(f"{key}.mean"),
                     short=short,
                     unit=unit,
-                    better="lower" if key.endswith(CALIBRATED) else "neither",  # smoother; others depend on the scale
-                    kind="headline" if short else "detail",
+                    better="lower" if calibrated_one else "neither",  # smoother; others depend on the scale
+                    kind="headline" if short and calibrated_one else "detail",
                     description=said,
                 )
         return found
@@ -155,7 +159,7 @@ class Smoothness(CalibratedMeasure):
         model = fitted(model, examples.x)
         calibration = calibrated(model, examples, natural_logits(model, examples))
         found = self._figures(model, examples, threat)
-        scaled = Fitted(Scaled(model.model, calibration.scale), model.size)
+        scaled = model.around(Scaled(model.model, calibration.scale))
         found |= {f"{name}{CALIBRATED}": array for name, array in self._figures(scaled, examples, threat).items()}
         arrays = {
             name: array.cpu().numpy().astype(bool if name.startswith("zero_") else np.float32)

@@ -98,7 +98,7 @@ def test_slightly_perturbed_weights_do_not_fail(harness_here, tmp_path: Path, ba
     assert found.returncode in (0, 3), found.stdout
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_an_interrupted_check_resumes_and_measures_what_a_run_measures(
     harness_here, start: Callable, tmp_path: Path, number: signal.Signals
 ) -> None:

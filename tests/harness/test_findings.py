@@ -40,9 +40,11 @@ def fill(store: Store, made: Plan, right: float = 0.5, **changes: object) -> Non
             arrays = {"correct": correct, "prediction": np.zeros(n, np.int32), "label": np.zeros(n, np.int32)}
         else:
             names = [*ENERGIES, *(f"pgd.{energy}_adv" for energy in ENERGIES)]
+            names += [f"{name}_calibrated" for name in names]
             energies = {name: np.linspace(-5, 0, n, dtype=np.float32) for name in names}
             flags = {"natural_correct": correct, "pgd.correct": correct, "zero_gradient": np.zeros(n, bool)}
             arrays = {**energies, **flags, "pgd.kl_conditional": np.zeros(n, np.float32)}
+            arrays["calibration"] = np.tile([1.0, 0.1, 100.0], (n, 1))
         given = {"provenance": HERE, **changes}
         if number == 0:
             given["provenance"] = changes.get("first", HERE)

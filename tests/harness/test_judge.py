@@ -40,20 +40,20 @@ def test_a_module_in_memory_gets_the_numbers_that_its_checkpoint_gets_from_the_c
     harness_here, tmp_path: Path
 ) -> None:
     done = harness_here(
-        "run", "--suite", "digits", "--entrants", "sat", "--measures", "standard,autoattack", "--limit", "12",
+        "run", "--suite", "digits", "--entrants", "standard", "--measures", "standard,autoattack", "--limit", "12",
         "--workers", "0", "--out", str(tmp_path / "out"),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     (path,) = record_files(tmp_path / "out" / "results")
     record = read_record(path)
-    found = harness.judge(harness.load("sat"), "digits", ["standard", "autoattack"], limit=12, name="mine")
+    found = harness.judge(harness.load("standard"), "digits", ["standard", "autoattack"], limit=12, name="mine")
     for measure, measurement in record.measurements.items():
         assert found.measurement(measure).values == measurement.values
         assert found.measurement(measure).arrays == measurement.arrays
     assert found.record.entrant.name == "mine"
     assert float(found.value("autoattack_accuracy")) == found.correct("autoattack").mean()
     labels = digits("test").labels[:12]
-    predicted = harness.load("sat")(digits("test").examples(0, 12).x).argmax(1)
+    predicted = harness.load("standard")(digits("test").examples(0, 12).x).argmax(1)
     assert found.correct("standard").tolist() == (predicted == labels).tolist()
 
 

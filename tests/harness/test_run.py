@@ -44,6 +44,8 @@ JOB = (
     *("--limit", "32", "--shard-size", "4"),
 )
 HERE = ("--workers", "0")
+QUICK = ("standard", "sat", "weat-adv")
+"""Shipped entrants that are held against pyautoattack in every run of the tests; the others in the slow ones."""
 
 
 def test_a_killed_run_resumes_and_equals_an_uninterrupted_one_on_another_number_of_workers(
@@ -112,7 +114,7 @@ def test_a_run_that_is_asked_to_end_does_what_ctrl_c_does(
     with log.open("wb") as stream:
         heeding = {"preexec_fn": lambda: signal.signal(number, signal.SIG_DFL), "start_new_session": True}
         process = start(*JOB, "--out", str(out), "--workers", "2", stderr=stream, **heeding)
-        while len(shard_files(out)) < 6:
+        while len(shard_files(out)) < 12:  # more than the first measure's eight
             assert process.poll() is None, "the run ended before it could be asked to end"
             time.sleep(0.05)
         (os.killpg if to_all else os.kill)(process.pid, number)
@@ -267,7 +269,13 @@ def direct_flags(model: torch.nn.Module, ranges: list[tuple[int, int]]) -> list[
     [("8", "8"), pytest.param("200", "100", marks=pytest.mark.slow)],
     ids=["8 examples", "the suite"],
 )
-@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name in ("standard", "sat", "weat-adv") else pytest.param(name, marks=pytest.mark.slow)
+        for name in SHIPPED
+    ],
+)
 def test_flags_of_every_shipped_entrant_equal_pyautoattack_called_directly(
     harness_here,
     tmp_path: Path,

@@ -27,13 +27,13 @@ def test_a_seed_from_the_command_line_is_the_one_of_python_and_of_the_measure_it
     harness_here, tmp_path: Path
 ) -> None:
     done = harness_here(
-        "run", "--suite", "digits", "--entrants", "sat", "--measures", "standard,autoattack", "--limit", "4",
+        "run", "--suite", "digits", "--entrants", "standard", "--measures", "standard,autoattack", "--limit", "4",
         "--workers", "0", "--seed", "3", "--out", str(tmp_path),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     record = record_in(tmp_path)
     assert {name: m.seed for name, m in record.measurements.items()} == {"standard": 3, "autoattack": 3}
-    found = harness.judge("sat", "digits", ["standard", "autoattack"], limit=4, seed=3)
+    found = harness.judge("standard", "digits", ["standard", "autoattack"], limit=4, seed=3)
     assert found.record.findings() == record.findings()
 
     threads = torch.get_num_threads()
@@ -41,7 +41,7 @@ def test_a_seed_from_the_command_line_is_the_one_of_python_and_of_the_measure_it
     try:
         examples = digits("test").examples(0, 4)
         by_seed = [
-            RobustAccuracy(seed)(harness.load("sat"), examples, SUITES["digits"].threat).arrays["x_adv"]
+            RobustAccuracy(seed)(harness.load("standard"), examples, SUITES["digits"].threat).arrays["x_adv"]
             for seed in (0, 3)
         ]
     finally:

@@ -139,7 +139,7 @@ def test_mail_is_trades_until_its_warm_up_is_over() -> None:
 JOB = ("train", "--suite", "digits", "--recipe", "trades", "--epochs", "6", "--name", "mine", "--out")
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("how", [pytest.param(signal.SIGKILL, marks=pytest.mark.slow), signal.SIGTERM])
 def test_an_interrupted_run_goes_on_to_the_same_weights_bit_for_bit(
     harness_here, start, tmp_path: Path, how: signal.Signals
 ) -> None:
