@@ -44,7 +44,7 @@ JOB = (
     *("--limit", "32", "--shard-size", "4"),
 )
 HERE = ("--workers", "0")
-QUICK = ("standard", "sat", "weat-adv")
+QUICK = ("standard", "sat")
 """Shipped entrants that are held against pyautoattack in every run of the tests; the others in the slow ones."""
 
 
@@ -104,7 +104,7 @@ def group_lives(number: int) -> bool:
 
 @pytest.mark.parametrize(
     ("number", "to_all"),
-    [(signal.SIGTERM, False), (signal.SIGHUP, True)],
+    [pytest.param(signal.SIGTERM, False, marks=pytest.mark.slow), (signal.SIGHUP, True)],
     ids=["to the run alone", "to its workers too, as a terminal that closes"],
 )
 def test_a_run_that_is_asked_to_end_does_what_ctrl_c_does(

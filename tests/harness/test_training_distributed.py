@@ -85,6 +85,7 @@ def test_the_gradients_of_two_processes_are_those_of_one_on_the_same_batch(tmp_p
         assert ((first[name] - alone[name]).norm() / alone[name].norm()).item() < 1e-6
 
 
+@pytest.mark.slow
 def test_two_processes_train_a_digits_entrant_that_is_as_good_and_resumes(harness_here, tmp_path: Path) -> None:
     job = ("train", "--suite", "digits", "--recipe", "sat", "--epochs", "6", "--name", "mine", "--out")
     result = torchrun("-m", "harness", *job, str(tmp_path / "two"), cwd=tmp_path)
