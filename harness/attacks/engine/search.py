@@ -1,0 +1,108 @@
+"""What the engine asks of each attack: rows in flight that go one pass further at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from harness.attacks.engine.lanes import Lanes
+from harness.classifier.prepared import Prepared
+from harness.threat import ThreatModel
+
+
+@dataclass(frozen=True)
+class Jobs:
+    """Rows to begin: natural images x (n, C, H, W), labels y, target classes (n,), keys of the images and their examples."""
+
+    x: Tensor
+    y: Tensor
+    target: Tensor
+    keys: Tensor
+    example: Tensor
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+
+@dataclass(frozen=True)
+class Hits:
+    """Rows (rising indices) whose images the searched network gets wrong, and those images."""
+
+    rows: Tensor
+    x_adv: Tensor
+
+
+class RowSearch(Protocol):
+    """An attack on the rows of `lanes`, which hold at least `example` and `y`, and `natural`, the images."""
+
+    lanes: Lanes
+    lockstep: bool
+    """New rows begin only when no other is in flight."""
+
+    def admit(self, jobs: Jobs) -> None:
+        """Begin rows; there is room for them."""
+        ...
+
+    def advance(self, network: Prepared) -> Hits:
+        """Pass every row once through the network where it needs to be, and say which images are worth verifying."""
+        ...
+
+    def finished(self) -> Tensor:
+        """(n,) bool: rows that have taken all their steps."""
+        ...
+
+    def natural(self, rows: Tensor) -> Tensor:
+        """The natural images of some rows."""
+        ...
+
+
+def wrong(logits: Tensor, y: Tensor) -> Tensor:
+    """(n,) bool: the largest logit is not the label's."""
+    return logits.argmax(1) != y
+
+
+def lanes_for(capacity: int, jobs: Jobs) -> Lanes:
+    """Lanes with what every search keeps of its rows."""
+    lanes = Lanes(capacity, jobs.x.device)
+    for name, tensor in (("example", jobs.example), ("y", jobs.y), ("target", jobs.target), ("keys", jobs.keys)):
+        lanes.buffer(name, (), tensor.dtype)
+    lanes.buffer("natural", jobs.x.shape[1:], jobs.x.dtype)
+    return lanes
+
+
+def admit_to(lanes: Lanes, jobs: Jobs) -> slice:
+    """Put jobs into the lanes; gives the place of their rows."""
+    rows = lanes.admit(len(jobs))
+    lanes["example"][rows] = jobs.example
+    lanes["y"][rows] = jobs.y
+    lanes["target"][rows] = jobs.target
+    lanes["keys"][rows] = jobs.keys
+    lanes["natural"][rows] = jobs.x
+    return rows
+
+
+def per_row(values: Tensor, like: Tensor) -> Tensor:
+    """(n,) values shaped to broadcast over (n, ...)."""
+    return values.view(-1, *[1] * (like.dim() - 1))
+
+
+def bounds(x: Tensor, threat: ThreatModel) -> tuple[Tensor, Tensor]:
+    """The lowest and the highest pixels that the Linf ball and [0, 1] allow."""
+    return (x - threat.eps).clamp(0, 1), (x + threat.eps).clamp(0, 1)
+
+
+def length(x: Tensor) -> Tensor:
+    """L2 norms (n,) of (n, ...), as the reference sums them."""
+    return (x**2).flatten(1).sum(1).sqrt()
+
+
+_NONE = torch.empty(0, dtype=torch.int64)
+
+
+def no_hits(lanes: Lanes) -> Hits:
+    """Nothing to verify."""
+    natural = lanes["natural"][:0]
+    return Hits(_NONE.to(natural.device), natural)

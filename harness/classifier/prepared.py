@@ -1,0 +1,248 @@
+"""A classifier made ready to be attacked: BatchNorm folded, memory laid out for its convolutions, batches of even shape.
+
+It only steers a search: what counts is decided by the classifier as it is (harness.attacks.verification). Still every step
+here is checked on images, and left out where it does not hold: the notes say so.
+
+Rows are passed in batches of at most `size`, filled up to a multiple of `grain`. Kernels choose how to sum by the shape of a
+batch, so the grain is the smallest for which logits and gradients came out equal, bit for bit, in batches of several sizes;
+where none is, every batch has the one full size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from harness.classifier.folding import folded
+from harness.classifier.memory import bytes_of_one, fitting_size
+from harness.classifier.precision import Precise
+from harness.errors import BadInput
+
+Search = Literal["fp32", "tf32", "bf16"]
+"""The precision in which an attack looks for images. The verdict is always the classifier's own, in strict float32."""
+
+FOLDING_TOLERANCE = 1e-4
+"""By how much of the logits' standard deviation a prepared network's may differ in float32."""
+
+_GRAINS = (4, 8, 16)
+_CPU_ROWS, _CUDA_ROWS = (32, 256), (256, 4096)
+_CPU_CACHE, _CUDA_CACHE = 32 << 20, 1 << 30
+
+Weights = Callable[[Tensor, slice], Tensor]
+"""Logits (n, K) of some rows, and which rows these are, to the weights (n, K) whose sum with the logits is differentiated."""
+
+
+def chosen_search(search: str | None, device: torch.device) -> Search:
+    """The precision that a search has where none is asked for: tf32 on a GPU that has it, else fp32.
+
+    Raises BadInput for an unknown one, and for tf32 on a CPU.
+    """
+    fast = device.type == "cuda" and torch.cuda.get_device_capability(device)[0] >= 8
+    if search is None:
+        return "tf32" if fast else "fp32"
+    if search not in get_args(Search):
+        raise BadInput(f"expected --search {', '.join(get_args(Search))}, got {search!r}; choose one")
+    if search == "tf32" and not fast:
+        raise BadInput("expected a GPU with TF32 for --search tf32, got none; use --search fp32 or bf16")
+    return search  # type: ignore[return-value]
+
+
+@dataclass
+class Passes:
+    """Rows that went through a network: forward alone, and forward and backward. Filling is not counted."""
+
+    forward: int = 0
+    gradient: int = 0
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A network in batches of even shape, at the precision of a search; see `prepare`."""
+
+    network: nn.Module
+    size: int
+    grain: int
+    search: Search = "fp32"
+    channels_last: bool = False
+    by_autocast: bool = False
+    """bf16 by autocast, for networks that cannot be cast as a whole."""
+    notes: tuple[str, ...] = ()
+    passes: Passes = field(default_factory=Passes, compare=False)
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Logits (n, K) of images (n, C, H, W), in the images' type; no gradient is kept."""
+        self.passes.forward += len(x)
+        with torch.no_grad(), self._precision(x.device):
+            parts = [self._call(batch)[: stop - start] for start, stop, batch in self._batches(x)]
+        return (parts[0] if len(parts) == 1 else torch.cat(parts)).to(x.dtype)
+
+    def gradient(self, x: Tensor, weights: Weights) -> tuple[Tensor, Tensor]:
+        """Logits (n, K) of images (n, C, H, W), and the gradient of sum(weights * logits) at each image."""
+        self.passes.gradient += len(x)
+        logits, gradients = [], []
+        with self._precision(x.device):
+            for start, stop, batch in self._batches(x):
+                with torch.enable_grad():
+                    leaf = batch.detach().requires_grad_()
+                    found = self._call(leaf)
+                real = found.detach()[: stop - start].to(x.dtype)
+                upstream = torch.zeros_like(found)
+                upstream[: stop - start] = weights(real, slice(start, stop))
+                logits.append(real)
+                gradients.append(_backward(leaf, found, upstream)[: stop - start])
+        if len(logits) == 1:
+            return logits[0], gradients[0]
+        return torch.cat(logits), torch.cat(gradients)
+
+    def _call(self, x: Tensor) -> Tensor:
+        if self.search == "bf16" and not self.by_autocast:
+            x = x.to(torch.bfloat16)
+        return self.network(x)
+
+    def _batches(self, x: Tensor) -> Iterator[tuple[int, int, Tensor]]:
+        """Equal batches, the rows of each with its own filled up by copies of the first."""
+        n = len(x)
+        count = max(1, -(-n // self.size))
+        step = -(-n // count)
+        step = min(self.size, -(-step // self.grain) * self.grain)
+        for start in range(0, n, step):
+            stop = min(start + step, n)
+            batch, missing = x[start:stop], -(stop - start) % self.grain
+            if missing:
+                batch = torch.cat((batch, x[:1].expand(missing, *x.shape[1:])))
+            if self.channels_last:
+                batch = batch.contiguous(memory_format=torch.channels_last)
+            yield start, stop, batch
+
+    @contextmanager
+    def _precision(self, device: torch.device) -> Iterator[None]:
+        if self.search == "tf32":
+            matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+            before = matmul.allow_tf32, cudnn.allow_tf32
+            matmul.allow_tf32 = cudnn.allow_tf32 = True
+            try:
+                yield
+            finally:
+                matmul.allow_tf32, cudnn.allow_tf32 = before
+            return
+        by_autocast = self.search == "bf16" and self.by_autocast
+        context: AbstractContextManager[object] = (
+            torch.autocast(device.type, dtype=torch.bfloat16) if by_autocast else nullcontext()
+        )
+        with context:
+            yield
+
+
+def _backward(x: Tensor, logits: Tensor, weights: Tensor) -> Tensor:
+    if not logits.requires_grad:
+        return torch.zeros_like(x)
+    (gradient,) = torch.autograd.grad(logits, x, weights, allow_unused=True)
+    return torch.zeros_like(x) if gradient is None else gradient
+
+
+def plain(model: nn.Module, x: Tensor) -> Prepared:
+    """A classifier as it is, in batches of even shape, for images like x (N, C, H, W)."""
+    return _evened(Prepared(model, *_sizes(model, x)), x, gradients=False)
+
+
+def prepare(model: nn.Module, x: Tensor, search: Search = "fp32") -> Prepared:
+    """A classifier made ready for a search on images like x (N, C, H, W), N >= 1; its parameters must be frozen.
+
+    The classifier itself is left as it is.
+    """
+    network = model.model if isinstance(model, Precise) and model.precision == "fp32" else model
+    few = x[:8]
+    with torch.no_grad():
+        wanted = model(few)
+    made, notes = network, []
+    one = folded(network)
+    if one is not None:
+        one.refresh()
+        one.eval()
+        if _close(one, few, wanted):
+            made = one
+        else:
+            notes.append("BatchNorm was not folded: logits would differ by more than rounding")
+    last = few.shape[1] >= 3 and _close(made, few.contiguous(memory_format=torch.channels_last), wanted)
+    by_autocast = False
+    if search == "bf16":
+        made, by_autocast = _in_bfloat16(made, few, wanted)
+    prepared = Prepared(made, *_sizes(network, x), search, last, by_autocast, tuple(notes))
+    return _evened(prepared, x, gradients=True)
+
+
+def _close(network: nn.Module, x: Tensor, wanted: Tensor) -> bool:
+    """Whether a network gives the wanted logits up to rounding, and gradients at all."""
+    try:
+        with torch.enable_grad():
+            leaf = x.detach().requires_grad_()
+            logits = network(leaf)
+        _backward(leaf, logits, torch.ones_like(logits))
+    except RuntimeError:
+        return False
+    scale = float(wanted.std()) if wanted.numel() > 1 else 1.0
+    return bool((logits - wanted).abs().max() <= FOLDING_TOLERANCE * max(scale, 1e-6))
+
+
+def _in_bfloat16(network: nn.Module, x: Tensor, wanted: Tensor) -> tuple[nn.Module, bool]:
+    """The network in bfloat16, cast as a whole where it runs so; else as it is, for autocast."""
+    try:
+        cast = deepcopy(network).to(torch.bfloat16)
+        with torch.no_grad():
+            found = cast(x.to(torch.bfloat16)).to(wanted.dtype)
+        if bool((found - wanted).abs().max() <= 0.1 * max(float(wanted.std()), 1e-6)):
+            return cast, False
+    except (RuntimeError, TypeError, AttributeError):
+        pass  # parts of it are float32 by name, or cannot be copied
+    return network, True
+
+
+def _sizes(model: nn.Module, x: Tensor) -> tuple[int, int]:
+    """Rows of a batch: as many as keep the caches busy and fit into memory; and a grain to begin with."""
+    (low, high), cache = (_CUDA_ROWS, _CUDA_CACHE) if x.is_cuda else (_CPU_ROWS, _CPU_CACHE)
+    wanted = min(max(low, cache // bytes_of_one(model, x[:1])), high)
+    size = min(wanted, fitting_size(model, x))
+    grain = next((g for g in reversed(_GRAINS) if g <= size), size)
+    return max(size // grain * grain, 1), grain
+
+
+def _evened(prepared: Prepared, x: Tensor, *, gradients: bool) -> Prepared:
+    """The network with the smallest grain at which it gives the same numbers in a full batch and in smaller ones."""
+    size = prepared.size
+    rows = x[torch.arange(size, device=x.device) % len(x)]
+
+    def run(grain: int, part: Tensor) -> tuple[Tensor, ...]:
+        one = Prepared(prepared.network, size, grain, prepared.search, prepared.channels_last, prepared.by_autocast)
+        if not gradients:
+            return (one.logits(part),)
+        return one.gradient(part, lambda logits, _: torch.ones_like(logits) - 2 * (logits > 0).to(logits))
+
+    whole = run(1, rows)
+    for grain in (*(g for g in _GRAINS if g < size and size % g == 0), size):
+        lengths = {grain, 3 * grain} if 3 * grain < size else {grain}
+        if grain == size:
+            break
+        if all(_equal(run(grain, rows[-n:]), tuple(part[-n:] for part in whole)) for n in lengths):
+            return _with(prepared, grain, prepared.notes)
+    # one shape for all: then only the place in the batch could still matter
+    turned = run(size, rows.roll(1, 0))
+    notes = prepared.notes
+    if not _equal(turned, tuple(part.roll(1, 0) for part in whole)):
+        notes = (*notes, "the network's logits depend on the place of an image in its batch")
+    return _with(prepared, size, notes)
+
+
+def _with(prepared: Prepared, grain: int, notes: tuple[str, ...]) -> Prepared:
+    return Prepared(
+        prepared.network, prepared.size, grain, prepared.search, prepared.channels_last, prepared.by_autocast, notes
+    )
+
+
+def _equal(found: tuple[Tensor, ...], wanted: tuple[Tensor, ...]) -> bool:
+    return all(torch.equal(one, other) for one, other in zip(found, wanted, strict=True))
