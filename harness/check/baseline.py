@@ -211,11 +211,16 @@ def _renamed(found: Mapping[str, Named]) -> dict[str, Named]:
     return {f"{measure}.{name_now(measure, key)}": found[name] for name, (measure, _, key) in parts.items()}
 
 
-def refuse_other(baseline: Baseline, suite: SuiteInfo, measures: Sequence[Measure]) -> None:
-    """Raises BadInput, with the difference named, where a candidate would be measured otherwise than the baseline was."""
+def refuse_other(
+    baseline: Baseline, suite: SuiteInfo, measures: Sequence[Measure], *, drawn: Sequence[str] = ()
+) -> None:
+    """Raises BadInput, with the difference named, where a candidate would be measured otherwise than the baseline was.
+
+    Settings that are `drawn` may differ: they draw the same attacks anew.
+    """
     was = baseline.description
     now = {measure.name: MeasureInfo.of_measure(measure) for measure in measures}
-    if apart := differences(was.suite, was.measures, suite, now):
+    if apart := [d for d in differences(was.suite, was.measures, suite, now) if d.what.rpartition(" ")[2] not in drawn]:
         what, got = listed(apart)
         raise BadInput(
             f"expected what the baseline of {was.entrant} was measured with ({what}), got {got}; measure the baseline's"
