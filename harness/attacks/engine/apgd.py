@@ -38,7 +38,9 @@ class APGD:
 
     lockstep = False
 
-    def __init__(self, loss: Loss, stage: int, threat: ThreatModel, draws: Draws, steps: int, jobs: Jobs, capacity: int):
+    def __init__(
+        self, loss: Loss, stage: int, threat: ThreatModel, draws: Draws, steps: int, jobs: Jobs, capacity: int
+    ):
         self.loss, self.stage, self.threat, self.draws, self.steps = loss, stage, threat, draws, steps
         self.zero_gradients = 0
         self.lanes: Lanes = lanes_for(capacity, jobs)

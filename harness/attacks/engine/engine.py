@@ -135,8 +135,7 @@ class _Attacking:
     def network(self) -> Prepared:
         """The network that is searched; prepared when the first image needs it."""
         if self._network is None:
-            right = self.natural.argmax(1) == self.y
-            self._network = prepare(self.model, self.x[right] if right.any() else self.x, self.engine.search)
+            self._network = prepare(self.model, self.x, self.engine.search)
         return self._network
 
     def _jobs(self, stage: int, examples: Tensor) -> tuple[Jobs, int]:
