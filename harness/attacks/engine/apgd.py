@@ -152,7 +152,7 @@ class APGD:
             self._look(looked, window)
 
     def _look(self, looked: Tensor, window: Tensor) -> None:
-        """Halve the steps of rows that rise too seldom, or not at all since their last look, and send them back to their best."""
+        """Halve the steps of rows that rise too seldom, or not at all since their last look; send them back to their best."""
         lanes = self.lanes
         seldom = lanes["rises"] <= window * RHO
         stuck = ~lanes["reduced"] & (lanes["checked_value"] >= lanes["best_value"])

@@ -1,4 +1,4 @@
-"""AutoAttack's version "standard" (Croce & Hein 2020) as a queue of rows: the reference's attacks, a full batch, the same flags.
+"""AutoAttack's version "standard" (Croce & Hein 2020) as a queue of rows: the reference's attacks, full batches, equal flags.
 
 An example leaves everywhere at the first image that the classifier itself, in strict float32, gets wrong within the threat
 model; the next one takes its place. What an example comes to depends on its image, its label, the weights and the seed: not

@@ -26,7 +26,10 @@ _STREAK = 2
 
 
 class TargetedFAB:
-    """Rows of FAB-T. `inside` counts a row's last images that were not adversarial. A row whose image is `known` needs the gradient there; another is to be judged first."""
+    """Rows of FAB-T. A row whose image is `known` needs the gradient there; another is to be judged first.
+
+    `inside` counts a row's last images that were not adversarial.
+    """
 
     lockstep = False
 
