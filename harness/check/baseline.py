@@ -197,13 +197,20 @@ def up_to_date(baseline: Baseline) -> Baseline:
     """The baseline by the names of today, as the record that it came from would be read; see leaderboards.records.renames."""
     was = baseline.description
     measures = {
-        name: info.model_copy(update={"version": version_now(name, info.version)})
+        name: _as_now(name, info.model_copy(update={"version": version_now(name, info.version)}))
         for name, info in was.measures.items()
     }
     description = was.model_copy(
         update={"measures": measures, "values": _renamed(was.values), "quantities": _renamed(was.quantities)}
     )
     return Baseline(description, renamed("energies", baseline.arrays))
+
+
+def _as_now(measure: str, info: MeasureInfo) -> MeasureInfo:
+    """Version 1 of autoattack was pyautoattack, which finds the same flags in version 2."""
+    if measure != "autoattack" or info.version != 1:
+        return info
+    return info.model_copy(update={"version": 2, "settings": {**info.settings, "engine": "pyautoattack"}})
 
 
 def _renamed(found: Mapping[str, Named]) -> dict[str, Named]:

@@ -187,7 +187,7 @@ class RobustAccuracy(Measure):
 
         def keep(found: Outcome) -> None:
             if kept is not None:
-                kept(ShardResult(arrays_of(found), notes))
+                kept(ShardResult(arrays_of(found.copy()), notes))
 
         state = None if before is None else outcome_of(before.arrays, examples.x)
         found, report = self._engine(examples)(model, examples.x, examples.y, threat, state, through=wanted, kept=keep)
