@@ -146,7 +146,7 @@ class _Attacking:
     def network(self) -> Prepared:
         """The network that is searched; prepared when the first image needs it."""
         if self._network is None:
-            self._network = prepare(self.model, self.x, self.engine.search)
+            self._network = prepare(self.model, self.x, self.engine.search, size=self.judge.size)
         return self._network
 
     def _jobs(self, stage: int, examples: Tensor) -> tuple[Jobs, int]:
