@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from harness.attacks.autoattack import TARGETS, Cascade, stages_for
 from harness.attacks.engine import engine as own
 from harness.attacks.engine.outcome import STAGES, SURVIVED, Outcome, left_out
+from harness.attacks.engine.report import Report
 from harness.attacks.engine.trial import trial
 from harness.classifier.logits import natural_logits
 from harness.classifier.prepared import Search, chosen_search
@@ -185,12 +186,16 @@ class RobustAccuracy(Measure):
         if self.engine == "pyautoattack":
             return self._by_reference(model, examples, threat, before, notes, SURVIVED if through is None else through)
 
+        report = Report()
+
         def keep(found: Outcome) -> None:
             if kept is not None:
-                kept(ShardResult(arrays_of(found.copy()), notes))
+                kept(ShardResult(arrays_of(found.copy()), joined_notes(notes, doubts.reported(report.so_far(found)))))
 
         state = None if before is None else outcome_of(before.arrays, examples.x)
-        found, report = self._engine(examples)(model, examples.x, examples.y, threat, state, through=wanted, kept=keep)
+        found, _ = self._engine(examples)(
+            model, examples.x, examples.y, threat, state, through=wanted, kept=keep, report=report
+        )
         return ShardResult(arrays_of(found), joined_notes(notes, doubts.reported(report)))
 
     def reached(self, arrays: Mapping[str, np.ndarray]) -> int:

@@ -37,7 +37,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """AutoAttack with a budget that a test can wait for, telling what it has found after every step."""
 
     def engine(self: RobustAccuracy, examples: Examples) -> Engine:
-        return Engine(self.seed, "fp32", steps=5, queries=40, targets=2, rows=16, every=0.0)
+        return Engine(self.seed, "fp32", steps=6, queries=40, targets=2, rows=16, every=0.0)
 
     monkeypatch.setattr(RobustAccuracy, "_engine", engine)
 
