@@ -16,6 +16,7 @@ from harness.data.datasets import digits
 from harness.data.images import Examples
 from harness.errors import BadInput
 from harness.measures import Measure, RobustAccuracy, StandardAccuracy
+from harness.measures.measure import ShardResult
 from harness.run.executors.executor import Done, InProcessExecutor, LocalExecutor
 from harness.run.group import MOST_EXAMPLES, groups
 from harness.run.parts import Parts
@@ -23,6 +24,7 @@ from harness.run.plan import Judged, Plan, Task, make_plan
 from harness.run.selection import attacked_by
 from harness.run.store import Shard, Store
 from harness.suites.suite import SUITES
+from harness.threat import ThreatModel
 from zoo.checkpoints import own_entrants
 
 CPU = torch.device("cpu")
@@ -201,3 +203,23 @@ def test_an_engine_without_autoattack_is_refused() -> None:
     with pytest.raises(BadInput, match="expected the measure autoattack with --engine, got standard"):
         attacked_by([StandardAccuracy()], "harness", None)
     assert attacked_by([StandardAccuracy()], None, None) == (StandardAccuracy(),)
+
+
+class Thresholded(torch.nn.Module):
+    """A hard threshold in front: no gradient reaches the image."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return ((x > 0.5).float() + 0 * x).flatten(1)[:, :10]
+
+
+def test_notes_of_a_part_and_of_what_follows_add_up_to_those_of_an_undisturbed_attack(short: None) -> None:
+    x = torch.rand(12, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    model, threat, parts = Thresholded(), ThreatModel("Linf", 0.02), list[ShardResult]()
+    examples, measure = Examples(x, model(x).argmax(1)), RobustAccuracy()
+    whole = measure.go_on(model, examples, threat, None, kept=parts.append)
+    assert next(note.count for note in whole.notes if note.code == "zero-gradients") > 1
+    assert {note.code for part in parts for note in part.notes} > {note.code for note in parts[0].notes}
+    for part in parts[:: max(1, len(parts) // 12)]:
+        resumed = measure.go_on(model, examples, threat, part)
+        assert same(dict(resumed.arrays), dict(whole.arrays))
+        assert set(resumed.notes) == set(whole.notes)
