@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -223,3 +225,38 @@ def test_notes_of_a_part_and_of_what_follows_add_up_to_those_of_an_undisturbed_a
         resumed = measure.go_on(model, examples, threat, part)
         assert same(dict(resumed.arrays), dict(whole.arrays))
         assert set(resumed.notes) == set(whole.notes)
+
+
+DYING = """
+import os, sys
+from pathlib import Path
+import torch
+from harness.attacks.engine.engine import Engine
+from harness.measures import RobustAccuracy
+from harness.run.parts import Parts
+sys.path.insert(0, sys.argv[1])
+from test_group import measured, sat
+
+def dying(self, task, part, keep=Parts.keep, kept=[]):
+    if len(kept) == 50:
+        os._exit(9)
+    keep(self, task, part)
+    kept.append(task)
+
+Parts.keep = dying
+RobustAccuracy._engine = lambda self, examples: Engine(steps=6, queries=40, targets=2, rows=16, every=0.0)
+torch.set_num_threads(1)
+measured(sat(8), Path(sys.argv[2]))
+"""
+
+
+@pytest.mark.slow
+def test_a_process_that_dies_while_it_attacks_loses_nothing_that_was_kept(short: None, tmp_path: Path) -> None:
+    here = str(Path(__file__).parent)
+    died = subprocess.run([sys.executable, "-c", DYING, here, str(tmp_path / "died")], capture_output=True, text=True)
+    assert died.returncode == 9, died.stderr
+    asked, store = sat(8), Store(tmp_path / "died")
+    assert asked.todo(store) == asked.tasks
+    parts = [Parts(store).furthest(task) for task in asked.tasks]
+    assert any(part is not None and (part.arrays["reached"] > 0).any() for part in parts)
+    assert same(measured(asked, tmp_path / "undisturbed"), measured(asked, store.root))
