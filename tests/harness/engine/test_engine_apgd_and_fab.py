@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -116,7 +117,7 @@ def test_the_step_size_is_looked_at_after_the_papers_steps() -> None:
     p = [0.0, 0.22]
     while p[-1] < 1:
         p.append(p[-1] + max(p[-1] - p[-2] - 0.03, 0.06))
-    wanted = {round(100 * at): round(100 * (at - before)) for before, at in zip(p, p[1:], strict=False)}
+    wanted = {round(100 * at): round(100 * (at - before)) for before, at in pairwise(p)}
     assert checkpoints(100) == {at: window for at, window in wanted.items() if at <= 100}
 
 
