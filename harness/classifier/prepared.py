@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.classifier.folding import folded
-from harness.classifier.memory import bytes_of_one, fitting_size
+from harness.classifier.memory import bytes_of_one, rows_of
 from harness.classifier.precision import Precise
 from harness.errors import BadInput
 
@@ -165,13 +165,13 @@ def _probes(count: int, like: Tensor) -> Tensor:
 
 def plain(model: nn.Module, x: Tensor) -> Prepared:
     """A classifier as it is, in batches of even shape, for images like x (N, C, H, W)."""
-    return _evened(Prepared(model, *_sizes(model, x)), x, gradients=False)
+    return _evened(Prepared(model, _size(model, x), _GRAINS[0]), x, gradients=False)
 
 
-def prepare(model: nn.Module, x: Tensor, search: Search = "fp32") -> Prepared:
+def prepare(model: nn.Module, x: Tensor, search: Search = "fp32", *, size: int | None = None) -> Prepared:
     """A classifier made ready for a search on images like x (N, C, H, W), N >= 1; its parameters must be frozen.
 
-    The classifier itself is left as it is.
+    The classifier itself is left as it is. `size`: the rows of a batch, where they are known.
     """
     network = model.model if isinstance(model, Precise) and model.precision == "fp32" else model
     few = _probes(8, x)
@@ -190,7 +190,8 @@ def prepare(model: nn.Module, x: Tensor, search: Search = "fp32") -> Prepared:
     by_autocast = False
     if search == "bf16":
         made, by_autocast = _in_bfloat16(made, few, wanted)
-    prepared = Prepared(made, *_sizes(network, x), search, last, by_autocast, tuple(notes))
+    size = size or _size(network, x)
+    prepared = Prepared(made, size, _GRAINS[0], search, last, by_autocast, tuple(notes))
     return _evened(prepared, x, gradients=True)
 
 
@@ -220,13 +221,13 @@ def _in_bfloat16(network: nn.Module, x: Tensor, wanted: Tensor) -> tuple[nn.Modu
     return network, True
 
 
-def _sizes(model: nn.Module, x: Tensor) -> tuple[int, int]:
-    """Rows of a batch: as many as keep the caches busy and fit into memory; and a grain to begin with."""
+def _size(model: nn.Module, x: Tensor) -> int:
+    """Rows of a batch: as many as keep the caches busy and fit into memory; a multiple of the largest grain below it."""
     (low, high), cache = (_CUDA_ROWS, _CUDA_CACHE) if x.is_cuda else (_CPU_ROWS, _CPU_CACHE)
-    wanted = min(max(low, cache // bytes_of_one(model, x[:1])), high)
-    size = min(wanted, fitting_size(model, x))
+    one = bytes_of_one(model, x[:1])
+    size = min(max(low, cache // one), high, rows_of(one, x.device))
     grain = next((g for g in reversed(_GRAINS) if g <= size), size)
-    return max(size // grain * grain, 1), grain
+    return max(size // grain * grain, 1)
 
 
 def _evened(prepared: Prepared, x: Tensor, *, gradients: bool) -> Prepared:
@@ -241,11 +242,9 @@ def _evened(prepared: Prepared, x: Tensor, *, gradients: bool) -> Prepared:
         return one.gradient(part, lambda logits, _: torch.ones_like(logits) - 2 * (logits > 0).to(logits))
 
     whole = run(1, rows)
-    for grain in (*(g for g in _GRAINS if g < size and size % g == 0), size):
-        lengths = {grain, 3 * grain} if 3 * grain < size else {grain}
-        if grain == size:
-            break
-        if all(_equal(run(grain, rows[-n:]), tuple(part[-n:] for part in whole)) for n in lengths):
+    for grain in (g for g in _GRAINS if g < size and size % g == 0):
+        few = {grain, min(3 * grain, size)}
+        if all(_equal(run(grain, rows[-n:]), tuple(part[-n:] for part in whole)) for n in few):
             return _with(prepared, grain, prepared.notes)
     # one shape for all: then only the place in the batch could still matter
     turned = run(size, rows.roll(1, 0))

@@ -36,6 +36,9 @@ TARGETS = 9
 _STATE_BYTES = 256 << 20
 """What rows in flight may take beside the network's own memory."""
 
+_CUDA_INTERVAL = 5
+"""Steps between two looks at the rows of APGD on a GPU, each of which waits for the device."""
+
 _BUFFERS = 10
 """Buffers of an image's size that a row has at most."""
 
@@ -72,7 +75,11 @@ Kept = Callable[[Outcome], None]
 
 @dataclass(frozen=True)
 class Engine:
-    """The attack and its budget. `rows` in flight and `every` (seconds between two calls of `kept`) change no flag."""
+    """The attack and its budget.
+
+    `rows` in flight, `interval` (steps of APGD between two looks at them; None: by the device) and `every` (seconds between
+    two calls of `kept`) change no flag.
+    """
 
     seed: int = 0
     search: Search = "fp32"
@@ -80,6 +87,7 @@ class Engine:
     queries: int = 5000
     targets: int = TARGETS
     rows: int | None = None
+    interval: int | None = None
     every: float = 60.0
     draws: Draws | None = None
 
@@ -135,7 +143,7 @@ class _Attacking:
     def network(self) -> Prepared:
         """The network that is searched; prepared when the first image needs it."""
         if self._network is None:
-            self._network = prepare(self.model, self.x, self.engine.search)
+            self._network = prepare(self.model, self.x, self.engine.search, size=self.judge.size)
         return self._network
 
     def _jobs(self, stage: int, examples: Tensor) -> tuple[Jobs, int]:
@@ -153,10 +161,11 @@ class _Attacking:
     def _search(self, stage: int, first: Jobs, capacity: int) -> RowSearch:
         engine, threat = self.engine, self.threat
         match STAGES[stage]:
-            case "apgd-ce":
-                return APGD(CrossEntropy(), stage, threat, self.draws, engine.steps, first, capacity)
-            case "apgd-t":
-                return APGD(targeted(self.report.classes), stage, threat, self.draws, engine.steps, first, capacity)
+            case "apgd-ce" | "apgd-t" as name:
+                loss = CrossEntropy() if name == "apgd-ce" else targeted(self.report.classes)
+                interval = engine.interval or (_CUDA_INTERVAL if self.x.is_cuda else 1)
+                interval = interval if engine.steps % interval == 0 else 1
+                return APGD(loss, stage, threat, self.draws, engine.steps, first, capacity, interval)
             case "fab-t":
                 return TargetedFAB(threat, engine.steps, first, capacity)
             case _:
@@ -182,6 +191,8 @@ class _Attacking:
         refused: dict[str, set[int]] = {}
         while search.lanes.n:
             broken = self._broken(stage, search, found, refused, network=self.network)
+            if search.quiet:
+                continue
             done = search.finished()
             if broken is not None:
                 gone = done | broken

@@ -31,7 +31,7 @@ class TargetedFAB:
     `inside` counts a row's last images that were not adversarial.
     """
 
-    lockstep = False
+    lockstep, quiet = False, False
 
     def __init__(self, threat: ThreatModel, steps: int, jobs: Jobs, capacity: int):
         self.threat, self.steps = threat, steps

@@ -100,7 +100,7 @@ def _equals(code: Tensor) -> Tensor:
 class Square:
     """Rows of Square under Linf: `up` says which end each pixel is at, `open` which queries of the phase need a pass."""
 
-    lockstep = False
+    lockstep, quiet = False, False
 
     def __init__(self, threat: ThreatModel, draws: Draws, queries: int, jobs: Jobs, capacity: int):
         self.threat, self.draws = threat, draws

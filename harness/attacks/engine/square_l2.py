@@ -41,7 +41,7 @@ def pattern(side: int) -> Tensor:
 class SquareL2:
     """Rows of Square under L2, all at one query."""
 
-    lockstep = True
+    lockstep, quiet = True, False
 
     def __init__(self, threat: ThreatModel, draws: Draws, queries: int, jobs: Jobs, capacity: int):
         self.threat, self.draws, self.queries = threat, draws, queries
