@@ -85,6 +85,12 @@ def test_rows_in_flight_change_nothing(attacked: Case, rows: int) -> None:
         same(replace(SHORT, rows=rows)(model, x, y, threat)[0], outcome)
 
 
+@pytest.mark.parametrize("interval", [3, 5, 15])
+def test_how_often_rows_are_looked_at_changes_nothing(attacked: Case, interval: int) -> None:
+    model, x, y, threat, outcome = attacked
+    same(replace(SHORT, interval=interval, rows=50)(model, x, y, threat)[0], outcome)
+
+
 def test_order_changes_nothing(attacked: Case) -> None:
     model, x, y, threat, outcome = attacked
     order = torch.randperm(N, generator=torch.Generator().manual_seed(1))

@@ -106,7 +106,9 @@ def test_a_row_is_projected_bit_for_bit_alike_in_any_company(dtype: torch.dtype,
     points, w, b = (torch.cat(part).to(dtype) for part in zip(*several, strict=True))
     whole = onto_hyperplane(points, w, b, linf=linf)
     for n in (1, 7, 50):
-        parts = [onto_hyperplane(*rows, linf=linf) for rows in zip(points.split(n), w.split(n), b.split(n), strict=True)]
+        parts = [
+            onto_hyperplane(*rows, linf=linf) for rows in zip(points.split(n), w.split(n), b.split(n), strict=True)
+        ]
         assert torch.equal(torch.cat(parts), whole)
 
 
