@@ -104,10 +104,23 @@ def test_whatever_decides_a_number_changes_the_key(changes: dict[str, object]) -
 
 
 def test_the_version_and_the_settings_of_a_measure_change_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    keys = {plan(measures=(measure,)).tasks[0].key for measure in (RobustAccuracy(), RobustAccuracy(batch_size=50))}
+    def key(measure: RobustAccuracy) -> str:
+        return plan(measures=(measure,)).tasks[0].key
+
+    reference = RobustAccuracy(engine="pyautoattack")
+    keys = {key(measure) for measure in (RobustAccuracy(), RobustAccuracy(search="bf16"), reference)}
+    keys.add(key(replace(reference, batch_size=50)))
     monkeypatch.setattr(RobustAccuracy, "version", 99)
-    keys.add(plan(measures=(RobustAccuracy(),)).tasks[0].key)
-    assert len(keys) == 3
+    keys.add(key(RobustAccuracy()))
+    assert len(keys) == 5
+
+
+def test_the_precision_of_a_search_is_decided_before_the_key() -> None:
+    chosen, named = (plan(measures=(RobustAccuracy(search=search),)) for search in (None, "fp32"))
+    assert chosen.tasks[0].content.settings["search"] == "fp32"
+    assert chosen.tasks[0].key == named.tasks[0].key
+    batched = plan(measures=(RobustAccuracy(batch_size=50),))
+    assert batched.tasks[0].key == chosen.tasks[0].key, "the engine has no batch size"
 
 
 def test_what_decides_no_number_leaves_the_key_alone() -> None:

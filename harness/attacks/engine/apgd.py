@@ -7,6 +7,8 @@ each look waits for the device; a row's first adversarial image is kept until th
 
 from __future__ import annotations
 
+from collections import Counter
+
 import torch
 from torch import Tensor
 
@@ -35,7 +37,7 @@ def checkpoints(steps: int) -> dict[int, int]:
 
 
 class APGD:
-    """Rows of Auto-PGD; `zero_gradients` counts those whose first gradient vanished."""
+    """Rows of Auto-PGD; `blind` counts those whose first gradient vanished, by example."""
 
     lockstep = False
 
@@ -49,10 +51,11 @@ class APGD:
         jobs: Jobs,
         capacity: int,
         interval: int = 1,
+        blind: Counter[int] | None = None,
     ):
         self.loss, self.stage, self.threat, self.draws, self.steps = loss, stage, threat, draws, steps
         self.interval, self.quiet, self._since = interval, False, 0
-        self.zero_gradients = 0
+        self.blind = blind
         self.lanes: Lanes = lanes_for(capacity, jobs)
         shape, dtype = jobs.x.shape[1:], jobs.x.dtype
         for name in ("x", "previous", "best", "gradient", "best_gradient"):
@@ -188,7 +191,9 @@ class APGD:
             fresh = slice(self.lanes.n - self._fresh, self.lanes.n)
             self.lanes["checked_value"][fresh] = self.lanes["best_value"][fresh]
             self.lanes["value"][fresh] = self.loss.floor
-            self.zero_gradients += int((self.lanes["gradient"][fresh].flatten(1).abs().amax(1) == 0).sum())
+            if self.blind is not None:
+                flat = self.lanes["gradient"][fresh].flatten(1).abs().amax(1) == 0
+                self.blind.update(self.lanes["example"][fresh][flat].tolist())
             self._fresh = 0
         window = self._windows[self.lanes["iteration"]]
         looked = window > 0
