@@ -93,7 +93,14 @@ class _Attacking:
     """One call of the engine."""
 
     def __init__(
-        self, engine: Engine, model: nn.Module, x: Tensor, y: Tensor, threat: ThreatModel, kept: Kept | None, report: Report
+        self,
+        engine: Engine,
+        model: nn.Module,
+        x: Tensor,
+        y: Tensor,
+        threat: ThreatModel,
+        kept: Kept | None,
+        report: Report,
     ):
         self.engine, self.x, self.y, self.threat, self.kept = engine, x, y, threat, kept
         self.draws = engine.draws or KeyedDraws(engine.seed)
