@@ -20,7 +20,7 @@ from harness.errors import BadInput
 from harness.measures import Measure, RobustAccuracy, StandardAccuracy
 from harness.measures.measure import ShardResult
 from harness.run.executors.executor import Done, InProcessExecutor, LocalExecutor
-from harness.run.group import MOST_EXAMPLES, groups
+from harness.run.group import MOST_BYTES, MOST_EXAMPLES, groups
 from harness.run.parts import Parts
 from harness.run.plan import Judged, Plan, Task, make_plan
 from harness.run.selection import attacked_by
@@ -30,6 +30,7 @@ from harness.threat import ThreatModel
 from zoo.checkpoints import own_entrants
 
 CPU = torch.device("cpu")
+DIGIT = (1, 8, 8)
 
 
 class Killed(BaseException):
@@ -72,18 +73,22 @@ def same(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> bool:
 
 def test_tasks_are_grouped_into_as_many_groups_as_workers_and_never_into_too_large_ones() -> None:
     tasks = sat(2).tasks
-    assert [len(group) for group in groups(tasks, 1)] == [12]
-    assert [len(group) for group in groups(tasks, 2)] == [6, 6]
-    assert [len(group) for group in groups(tasks, 5)] == [3, 3, 3, 3]
-    assert [task for group in groups(tasks, 5) for task in group] == list(tasks)
+    assert [len(group) for group in groups(tasks, 1, DIGIT)] == [12]
+    assert [len(group) for group in groups(tasks, 2, DIGIT)] == [6, 6]
+    assert [len(group) for group in groups(tasks, 5, DIGIT)] == [3, 3, 3, 3]
+    assert [task for group in groups(tasks, 5, DIGIT) for task in group] == list(tasks)
     large = [replace(task, content=replace(task.content, stop=task.content.start + MOST_EXAMPLES)) for task in tasks]
-    assert [len(group) for group in groups(large, 1)] == [1] * 12
+    assert [len(group) for group in groups(large, 1, DIGIT)] == [1] * 12
+    shape = (MOST_BYTES // 4 // 6, 1, 1)
+    assert [len(group) for group in groups(tasks, 1, shape)] == [3, 3, 3, 3], (
+        "six images are as much as a group may hold"
+    )
 
 
 def test_a_measure_that_does_not_answer_for_any_range_is_measured_shard_by_shard() -> None:
     for measure in (StandardAccuracy(), RobustAccuracy(engine="pyautoattack")):
         tasks = sat(6, 24, measure).tasks
-        assert groups(tasks, 1) == [(task,) for task in tasks]
+        assert groups(tasks, 1, DIGIT) == [(task,) for task in tasks]
 
 
 def test_every_shard_is_reported_and_its_file_is_its_own(short: None, tmp_path: Path) -> None:
