@@ -127,7 +127,7 @@ def baseline_of(measured: Measured) -> Baseline:
         device=found[0].provenance.device,
         shard_size=found[0].settings["shard_size"],
         measured_at=max(measurement.provenance.measured_at for measurement in found),
-        measures={name: MeasureInfo.of_measurement(m) for name, m in record.measurements.items()},
+        measures={name: _as_now(name, MeasureInfo.of_measurement(m)) for name, m in record.measurements.items()},
         values={f"{name}.{key}": value for name, m in record.measurements.items() for key, value in m.values.items()},
         quantities={f"{name}.{key}": q for name, m in record.measurements.items() for key, q in m.quantities.items()},
     )

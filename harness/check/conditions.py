@@ -34,8 +34,9 @@ class MeasureInfo(BaseModel):
         return cls(version=measure.version, seed=measure.seed, settings=json.loads(json.dumps(measure.settings())))
 
     def conditions(self) -> dict[str, Any]:
-        """Version, seed and settings in one mapping."""
-        return {"version": self.version, "seed": self.seed, **self.settings}
+        """Version, seed and settings in one mapping; AutoAttack has a version among its settings, too."""
+        settings = {"attack version" if key == "version" else key: value for key, value in self.settings.items()}
+        return {"version": self.version, "seed": self.seed, **settings}
 
 
 @dataclass(frozen=True)
