@@ -135,12 +135,12 @@ class RobustAccuracy(Measure):
     def cost(self, classes: int) -> Cost:
         targets = min(TARGETS, classes - 1)
         if self.engine == "harness":
-            # a row of APGD is passed at its start and after 100 steps, forward and backward; one of FAB-T twice a step;
-            # one of Square at its start and for 5,000 queries
+            # a row of APGD is passed at its start and after 100 steps, forward and backward; one of FAB-T twice a
+            # step at most, and backward in vain where it crosses the boundary; one of Square at its start and for each query
             passes = {
                 "apgd-ce": Cost(101, 101),
                 "apgd-t": Cost(targets * 101, targets * 101),
-                "fab-t": Cost(targets * 200, targets * 100),
+                "fab-t": Cost(targets * 200, targets * 150),
                 "square": Cost(5001, 0),
             }
             used = list(passes.values())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +20,7 @@ from harness.errors import BadInput
 from harness.measures import Measure, RobustAccuracy, StandardAccuracy
 from harness.measures.measure import ShardResult
 from harness.run.executors.executor import Done, InProcessExecutor, LocalExecutor
-from harness.run.group import MOST_EXAMPLES, groups
+from harness.run.group import MOST_BYTES, MOST_EXAMPLES, groups
 from harness.run.parts import Parts
 from harness.run.plan import Judged, Plan, Task, make_plan
 from harness.run.selection import attacked_by
@@ -28,6 +30,7 @@ from harness.threat import ThreatModel
 from zoo.checkpoints import own_entrants
 
 CPU = torch.device("cpu")
+DIGIT = (1, 8, 8)
 
 
 class Killed(BaseException):
@@ -70,18 +73,22 @@ def same(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> bool:
 
 def test_tasks_are_grouped_into_as_many_groups_as_workers_and_never_into_too_large_ones() -> None:
     tasks = sat(2).tasks
-    assert [len(group) for group in groups(tasks, 1)] == [12]
-    assert [len(group) for group in groups(tasks, 2)] == [6, 6]
-    assert [len(group) for group in groups(tasks, 5)] == [3, 3, 3, 3]
-    assert [task for group in groups(tasks, 5) for task in group] == list(tasks)
+    assert [len(group) for group in groups(tasks, 1, DIGIT)] == [12]
+    assert [len(group) for group in groups(tasks, 2, DIGIT)] == [6, 6]
+    assert [len(group) for group in groups(tasks, 5, DIGIT)] == [3, 3, 3, 3]
+    assert [task for group in groups(tasks, 5, DIGIT) for task in group] == list(tasks)
     large = [replace(task, content=replace(task.content, stop=task.content.start + MOST_EXAMPLES)) for task in tasks]
-    assert [len(group) for group in groups(large, 1)] == [1] * 12
+    assert [len(group) for group in groups(large, 1, DIGIT)] == [1] * 12
+    shape = (MOST_BYTES // 4 // 6, 1, 1)
+    assert [len(group) for group in groups(tasks, 1, shape)] == [3, 3, 3, 3], (
+        "six images are as much as a group may hold"
+    )
 
 
 def test_a_measure_that_does_not_answer_for_any_range_is_measured_shard_by_shard() -> None:
     for measure in (StandardAccuracy(), RobustAccuracy(engine="pyautoattack")):
         tasks = sat(6, 24, measure).tasks
-        assert groups(tasks, 1) == [(task,) for task in tasks]
+        assert groups(tasks, 1, DIGIT) == [(task,) for task in tasks]
 
 
 def test_every_shard_is_reported_and_its_file_is_its_own(short: None, tmp_path: Path) -> None:
@@ -223,3 +230,38 @@ def test_notes_of_a_part_and_of_what_follows_add_up_to_those_of_an_undisturbed_a
         resumed = measure.go_on(model, examples, threat, part)
         assert same(dict(resumed.arrays), dict(whole.arrays))
         assert set(resumed.notes) == set(whole.notes)
+
+
+DYING = """
+import os, sys
+from pathlib import Path
+import torch
+from harness.attacks.engine.engine import Engine
+from harness.measures import RobustAccuracy
+from harness.run.parts import Parts
+sys.path.insert(0, sys.argv[1])
+from test_group import measured, sat
+
+def dying(self, task, part, keep=Parts.keep, kept=[]):
+    if len(kept) == 50:
+        os._exit(9)
+    keep(self, task, part)
+    kept.append(task)
+
+Parts.keep = dying
+RobustAccuracy._engine = lambda self, examples: Engine(steps=6, queries=40, targets=2, rows=16, every=0.0)
+torch.set_num_threads(1)
+measured(sat(8), Path(sys.argv[2]))
+"""
+
+
+@pytest.mark.slow
+def test_a_process_that_dies_while_it_attacks_loses_nothing_that_was_kept(short: None, tmp_path: Path) -> None:
+    here = str(Path(__file__).parent)
+    died = subprocess.run([sys.executable, "-c", DYING, here, str(tmp_path / "died")], capture_output=True, text=True)
+    assert died.returncode == 9, died.stderr
+    asked, store = sat(8), Store(tmp_path / "died")
+    assert asked.todo(store) == asked.tasks
+    parts = [Parts(store).furthest(task) for task in asked.tasks]
+    assert any(part is not None and (part.arrays["reached"] > 0).any() for part in parts)
+    assert same(measured(asked, tmp_path / "undisturbed"), measured(asked, store.root))

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from harness.attacks.engine.engine import Engine
 from harness.data.datasets import digits
 from harness.data.images import ImageSet
 from harness.measures import MEASURES, Energies, Note, RobustAccuracy, StandardAccuracy
@@ -201,16 +202,31 @@ class Counting(torch.nn.Module):
         self.backwards += len(gradient)
 
 
-@pytest.mark.parametrize("name", list(MEASURES))
+BY_REFERENCE = {**MEASURES, "autoattack": RobustAccuracy(engine="pyautoattack")}
+
+
+@pytest.mark.parametrize("name", list(BY_REFERENCE))
 def test_the_cost_of_a_measure_is_what_it_takes_where_nothing_breaks(name: str) -> None:
     model = Counting(own_entrants(SUITE.domain)[0].load())
     examples = digits("test").examples(0, 3)
     y = model(examples.x).argmax(1)
     model.forwards = 0
-    measure = MEASURES[name].bound(Sources(train=lambda: digits("train"), held_out=lambda: digits("test")))
+    measure = BY_REFERENCE[name].bound(Sources(train=lambda: digits("train"), held_out=lambda: digits("test")))
     # with eps 0 nothing breaks, so every stage runs to its end
     measure(model, replace(examples, y=y), replace(SUITE, eps="0").threat)
     cost = measure.cost(10)
     # once a shard: one image shows what a network keeps of it, and FAB counts the classes by one
     tried = {"energies": 2, "smoothness": 1}.get(name, 0)
     assert (model.forwards, model.backwards) == (3 * cost.forward + tried, 3 * cost.backward)
+
+
+def test_autoattack_by_the_own_engine_takes_at_most_what_its_cost_says() -> None:
+    model = own_entrants(SUITE.domain)[0].load()
+    examples = digits("test").examples(0, 3)
+    still, cost = replace(SUITE, eps="0").threat, RobustAccuracy().cost(10)
+    given = model, examples.x, model(examples.x).argmax(1), still
+    both, report = Engine()(*given, through=2)
+    assert (report.forward, report.gradient) == (0, 3 * 10 * 101), "APGD takes exactly what is said of it"
+    _, rest = Engine()(*given, before=both)
+    assert report.gradient + rest.gradient <= 3 * cost.backward
+    assert report.gradient + rest.gradient + rest.forward <= 3 * cost.forward
