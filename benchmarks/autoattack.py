@@ -204,11 +204,10 @@ def main() -> None:
     chosen = parser.parse_args()
     if chosen.clock == "cpu" and chosen.device != "cpu":
         parser.error("expected --clock wall with a GPU, got cpu; leave it out")
-    print(
-        f"torch {torch.__version__}, {machine(chosen.device)}, {chosen.threads} thread(s), seeds {chosen.seeds}, clock {chosen.clock}\n"
-    )
+    print(f"torch {torch.__version__}, {machine(chosen.device)}, {chosen.threads} thread(s), clock: {chosen.clock}")
+    print(f"seeds {chosen.seeds}, batches of the reference {chosen.batches}\n", flush=True)
     if chosen.table:
-        print(f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}")
+        print(f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}", flush=True)
     for case in cases(chosen):
         found: dict[Job, Runs] = {job: {} for job in jobs(case, chosen)}
         for seed in chosen.seeds:

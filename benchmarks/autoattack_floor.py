@@ -107,8 +107,8 @@ def floor(
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = search == "tf32"
         forward, gradient = sum(report.forward for report in reports), sum(report.gradient for report in reports)
         row, row_gradient = (per_row(prepared, some, clock, gradient=wanted) for wanted in (False, True))
-        work = forward * flops_per_row(prepared, some, clock, gradient=False)
-        work += gradient * flops_per_row(prepared, some, clock, gradient=True)
+        work = forward * flops_per_row(prepared, some, gradient=False)
+        work += gradient * flops_per_row(prepared, some, gradient=True)
         rate = matrix_rate(search, x.device, clock)
     return {
         "forward": forward,
