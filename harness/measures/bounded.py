@@ -33,6 +33,8 @@ FIRST = STAGES.index("fab-t")
 
 METHOD = "hypergeometric, one-sided"
 
+REASON = "bounded: not every example was attacked to the end"
+
 _CHOICE = 201
 """What sets the choice's random numbers apart from those of the attacks."""
 
@@ -116,7 +118,7 @@ class Bound:
             level=LEVEL,
             method=METHOD,
             n=self.n,
-            reason="bounded",
+            reason=REASON,
         )
 
     @property
