@@ -198,6 +198,15 @@ class Cascade:
                 done=k + 1,
             )
 
+    def doubts(self, model: nn.Module, x: Tensor, y: Tensor, threat: ThreatModel) -> tuple[Warned, ...]:
+        """What pyautoattack's reliability checks alone warn of, on the first batch of the images; nothing is attacked."""
+        x, y = x[: self.batch_size], y[: self.batch_size]
+        with torch.random.fork_rng(devices=[x.device] if x.is_cuda else []), collected() as collector, torch.no_grad():
+            classes = model(x[:1]).shape[1]
+            attack = self._attack(model, threat, classes, x.device)
+            _check(model, x, y, attack, stages_for(classes, threat.norm, min(x.shape[2:])))
+            return tuple(collector.warnings)
+
     def _attack(self, model: nn.Module, threat: ThreatModel, classes: int, device: torch.device) -> AutoAttack:
         """pyautoattack's version "standard", with as many target classes as there are."""
         attack = AutoAttack(model, norm=threat.norm, eps=threat.eps, seed=self.seed, device=device)

@@ -8,62 +8,24 @@ interrupted, and a later run, go on from them. PGD on a part of a shard is not k
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import nn
 
-from harness.attacks.autoattack import STAGES, stages_for
+from harness.attacks.engine.outcome import STAGES, SURVIVED
 from harness.attacks.named import MAIN
 from harness.attacks.pgd import PGD
 from harness.attacks.verification import attacked
-from harness.data.images import Examples
 from harness.measures import Energies, RobustAccuracy, Summary
 from harness.measures.calibration import Scaled, calibrated_on
 from harness.measures.energies import correct_array
-from harness.measures.measure import ShardResult, generator_of
+from harness.measures.measure import generator_of
 from harness.run.executors.place import Place, Workers, results
+from harness.run.group import Group, groups
+from harness.run.parts import Parts
 from harness.run.plan import Plan, Task, shards
-from harness.run.shard import measure_shard
-from harness.run.store import Shard, Store, content_key
-from harness.threat import ThreatModel
-
-
-@dataclass(frozen=True)
-class Whole:
-    """One shard of one measure."""
-
-    task: Task
-
-    def __call__(self, place: Place) -> Shard:
-        return measure_shard(
-            self.task, place.model, place.suite, place.judged.images, place.plan.precision, place.device
-        )
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One stage more of AutoAttack on a shard; gives what there is then, and whether that was the last stage."""
-
-    task: Task
-    before: Shard | None
-
-    def __call__(self, place: Place) -> tuple[Shard, bool]:
-        measure = self.task.measure
-        assert isinstance(measure, RobustAccuracy)
-        state = None if self.before is None else ShardResult(self.before.arrays, self.before.notes)
-        last: list[bool] = []
-
-        def one(model: nn.Module, examples: Examples, threat: ThreatModel) -> ShardResult:
-            result, finished = measure.advance(model, examples, threat, state)
-            last.append(finished)
-            return result
-
-        images = place.judged.images
-        shard = measure_shard(self.task, place.model, place.suite, images, place.plan.precision, place.device, one)
-        spent = self.before.seconds if self.before else 0.0
-        return replace(shard, seconds=shard.seconds + spent), last[0]
+from harness.run.store import Shard, Store
 
 
 @dataclass(frozen=True)
@@ -127,10 +89,14 @@ class Candidate:
     def _whole(self, measure: str) -> list[Shard]:
         tasks = self.plan.of(0, measure)
         found = {task.start: self.store.read(task.key, task.measure.heavy_arrays) for task in tasks}
-        for job, shard in results(self.workers, [Whole(task) for task in tasks if found[task.start] is None]):
-            assert isinstance(job, Whole)
-            self.store.write(job.task.key, shard, job.task.content.plain())
-            found[job.task.start] = shard
+        missing = [task for task in tasks if found[task.start] is None]
+        for job, made in results(
+            self.workers, [Group(group, self.store) for group in groups(missing, self.workers.count)]
+        ):
+            assert isinstance(job, Group)
+            for task, shard in zip(job.tasks, made, strict=True):
+                Parts(self.store).complete(task, shard)
+                found[task.start] = shard
         return [shard for shard in found.values() if shard is not None]
 
     def pgd(self, examples: np.ndarray) -> np.ndarray:
@@ -158,55 +124,54 @@ class Candidate:
         and whether that is final.
         """
         tasks = [self.plan.of(0, "autoattack")[number] for number in numbers]
-        state = {task.start: self._furthest(task) for task in tasks}
+        measure = tasks[0].measure
+        assert isinstance(measure, RobustAccuracy)
+        state = {task.start: self._known(task) for task in tasks}
         examples = np.concatenate([np.arange(task.start, task.stop) for task in tasks])
-        if all(finished for _, finished in state.values()):
-            yield "autoattack", examples, np.concatenate([_survived(state[task.start][0]) for task in tasks]), True
+
+        def least() -> int:
+            return min(_reached(measure, shard) for shard in state.values())
+
+        def survived() -> np.ndarray:
+            return np.concatenate([_survived(state[task.start]) for task in tasks])
+
+        if least() == SURVIVED:
+            yield "autoattack", examples, survived(), True
             return
         suite = self.plan.suite
-        for number, stage in enumerate(stages_for(suite.classes, suite.norm, min(suite.shape[1:]))):
-            left = [task for task in tasks if not state[task.start][1] and _done(state[task.start][0]) <= number]
-            for job, (shard, finished) in results(self.workers, [Stage(task, state[task.start][0]) for task in left]):
-                assert isinstance(job, Stage)
-                self._keep(job.task, shard, finished)
-                state[job.task.start] = shard, finished
-            final = all(finished for _, finished in state.values())
-            yield stage, examples, np.concatenate([_survived(state[task.start][0]) for task in tasks]), final
+        stages = measure.stages(suite.classes, suite.norm, min(suite.shape[1:]))
+        for stage, ahead in zip(stages, (*stages[1:], None), strict=True):
+            through = SURVIVED if ahead is None else STAGES.index(ahead)
+            left = [task for task in tasks if _reached(measure, state[task.start]) < through]
+            jobs = [Group(group, self.store, through) for group in groups(left, self.workers.count)]
+            for job, made in results(self.workers, jobs):
+                assert isinstance(job, Group)
+                for task, shard in zip(job.tasks, made, strict=True):
+                    self._keep(task, shard, whole=_reached(measure, shard) == SURVIVED)
+                    state[task.start] = shard
+            final = least() == SURVIVED
+            yield stage, examples, survived(), final
             if final:
                 return
 
-    def _furthest(self, task: Task) -> tuple[Shard | None, bool]:
-        """What the store has of a shard: all, or what there was after its last finished stage."""
-        if (whole := self.store.read(task.key, task.measure.heavy_arrays)) is not None:
-            return whole, True
-        for done in range(len(STAGES) - 1, 0, -1):
-            if (part := self.store.read(_part_key(task, done))) is not None:
-                return part, False
-        return None, False
+    def _known(self, task: Task) -> Shard | None:
+        """What the store has of a shard: all, or what there was when it was last kept."""
+        whole = self.store.read(task.key, task.measure.heavy_arrays)
+        return whole if whole is not None else Parts(self.store).furthest(task)
 
-    def _keep(self, task: Task, shard: Shard, finished: bool) -> None:
-        parts = task.content.plain()
-        if not finished:
-            done = _done(shard)
-            self.store.write(_part_key(task, done), shard, {**parts, "stages_done": done})
-        else:
-            self.store.write(task.key, shard, parts)
-        for done in range(1, len(STAGES) if finished else _done(shard)):
-            self.store.path(_part_key(task, done)).unlink(missing_ok=True)
+    def _keep(self, task: Task, shard: Shard, *, whole: bool) -> None:
+        (Parts(self.store).complete if whole else Parts(self.store).keep)(task, shard)
 
 
 def _joined(found: Sequence[Shard]) -> dict[str, np.ndarray]:
     return {name: np.concatenate([shard.arrays[name] for shard in found]) for name in found[0].arrays}
 
 
-def _part_key(task: Task, done: int) -> str:
-    return content_key({**task.content.plain(), "stages_done": done})
-
-
-def _done(shard: Shard | None) -> int:
-    return 0 if shard is None else int(shard.arrays["done"][0])
+def _reached(measure: RobustAccuracy, shard: Shard | None) -> int:
+    """How many stages have been run on a shard."""
+    return 0 if shard is None else measure.reached(shard.arrays)
 
 
 def _survived(shard: Shard | None) -> np.ndarray:
     assert shard is not None
-    return shard.arrays["stage"] == len(STAGES)
+    return shard.arrays["stage"] == SURVIVED

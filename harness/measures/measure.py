@@ -11,7 +11,7 @@ it before the plan is made, and names it, by its fingerprint, in its settings, w
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self
@@ -61,6 +61,10 @@ class Cost:
     backward: int = 0
 
 
+Kept = Callable[[ShardResult], None]
+"""Takes what is found so far of the examples that are being measured."""
+
+
 class Measure(Protocol):
     """A frozen dataclass whose fields are its settings. `version` changes whenever its code would give other numbers."""
 
@@ -87,6 +91,22 @@ class Measure(Protocol):
     def bound(self, sources: Sources) -> Self:
         """The measure with what it needs beside the entrant and the test examples. Raises BadInput where that is not here."""
         return self
+
+    def on(self, device: torch.device) -> Self:
+        """The measure with what its settings leave to the device that it is taken on. Raises BadInput for what it has not."""
+        return self
+
+    @property
+    def any_range(self) -> bool:
+        """Whether an example's numbers depend on nothing but the example.
+
+        Its shards may then be measured together, and `go_on` from a part of themselves.
+        """
+        return False
+
+    def kin(self) -> tuple[Measure, ...]:
+        """Measures whose shards `go_on` can begin with, where `any_range` says that it can go on at all."""
+        return ()
 
     def units(self, examples: int) -> int:
         """How many units of work there are on a suite of so many examples; shards are ranges of units."""
@@ -128,9 +148,33 @@ class Measure(Protocol):
         """Measure one shard. The model gives float32 logits."""
         ...
 
+    def go_on(
+        self,
+        model: nn.Module,
+        examples: Examples,
+        threat: ThreatModel,
+        before: ShardResult | None,
+        *,
+        kept: Kept | None = None,
+        through: int | None = None,
+    ) -> ShardResult:
+        """Measure examples of which something is known `before`; `kept` is called now and then with what is found so far.
+
+        `through` says after how many stages to stop, where a measure has stages.
+        """
+        return self(model, examples, threat)
+
     def summarise(self, arrays: Mapping[str, np.ndarray], notes: Sequence[Note]) -> Summary:
         """Arrays of all shards, joined in order, to values with intervals, and flags."""
         ...
+
+
+def joined_notes(before: Iterable[Note], fresh: Iterable[Note]) -> tuple[Note, ...]:
+    """Notes of one piece of work and of its continuation: counts add up, what has no count is said once."""
+    counts: dict[tuple[str, str], int] = {}
+    for note in (*before, *fresh):
+        counts[note.code, note.message] = counts.get((note.code, note.message), 0) + note.count
+    return tuple(Note(code, message, count) for (code, message), count in counts.items())
 
 
 def flags_of(notes: Sequence[Note]) -> tuple[Flag, ...]:

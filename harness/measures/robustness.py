@@ -1,4 +1,4 @@
-"""Robust accuracy under AutoAttack.
+"""Robust accuracy under AutoAttack, by the project's own engine or by pyautoattack.
 
 It errs high: what AutoAttack does not break may still be breakable, so the number is an upper bound on the true robust
 accuracy (Croce & Hein 2020). Flags carry AutoAttack's own doubts about an evaluation.
@@ -6,53 +6,41 @@ accuracy (Croce & Hein 2020). Flags carry AutoAttack's own doubts about an evalu
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, Self, get_args
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from harness.attacks.autoattack import STAGES, TARGETS, Cascade, CascadeState, Warned, stages_for
+from harness.attacks.autoattack import TARGETS, Cascade, stages_for
+from harness.attacks.engine import engine as own
+from harness.attacks.engine.outcome import STAGES, SURVIVED, Outcome, left_out
+from harness.attacks.engine.trial import trial
 from harness.classifier.logits import natural_logits
+from harness.classifier.prepared import Search, chosen_search
 from harness.data.images import Examples
+from harness.errors import BadInput
+from harness.measures import doubts
 from harness.measures.intervals import proportion
-from harness.measures.measure import Cost, Measure, Note, ShardResult, Summary, flags_of
-from harness.threat import ThreatModel
+from harness.measures.measure import Cost, Kept, Measure, Note, ShardResult, Summary, flags_of, joined_notes
+from harness.measures.outcomes import arrays_of, cascade_state, of_cascade, outcome_of
+from harness.threat import Norm, ThreatModel
 from leaderboards.board.labels import ATTACKS, label
 from leaderboards.records.schema import Quantity
 
 SQUARE_GAIN = 0.002
 """AutoAttack doubts an evaluation in which Square, the black-box stage, still breaks more than this share."""
 
-LEFT_OUT = "stages-left-out"
-"""The code of the note that a stage of AutoAttack could not be run."""
+BOUNDED_SHARE = 0.1
+"""Which share of the survivors of both APGD a bounded evaluation runs to the end."""
 
-_WARNINGS = (
-    (
-        r"randomized defense",
-        "randomised",
-        "AutoAttack: the logits of one image differ between calls; use its version 'rand'",
-    ),
-    (r"probability distribution", "probabilities", "AutoAttack: the outputs look like probabilities, not logits"),
-    (r"dynamic defense", "dynamic", "AutoAttack: the classifier computes gradients or adapts while it predicts"),
-)
+_CHECKED = 250
+"""Examples that are passed through the classifier at once before the attacks."""
 
-
-def _note(warning: Warned) -> Note:
-    """A warning in pyautoattack's words as a note in a record's: one code for one cause, whatever the numbers in it."""
-    for pattern, code, message in _WARNINGS:
-        if re.search(pattern, warning.message):
-            return Note(code, message)
-    zero = re.search(r"there are (\d+) points with zero gradient", warning.message)
-    if zero:
-        message = (
-            f"AutoAttack: {{n}} zero gradients at the start of {warning.stage}; attacks by gradient may fail there"
-        )
-        return Note("zero-gradients", message, int(zero.group(1)))
-    return Note("autoattack-warning", f"AutoAttack, {warning.stage}: {' '.join(warning.message.split())}")
+Attacks = Literal["harness", "pyautoattack"]
+"""Whose code runs the attacks: the project's own engine, or the reference."""
 
 
 @dataclass(frozen=True)
@@ -60,21 +48,64 @@ class RobustAccuracy(Measure):
     """Share of examples that AutoAttack's version "standard" leaves correct, and what each of its stages leaves.
 
     Every image is verified against the threat model in float32 before its example counts as broken. The arrays hold
-    `stage` (int8: -1 misclassified to begin with, k broken by stage k, the number of stages where nothing broke it), and the
-    shards also x_adv, the image that broke it.
+    `stage` (int8: -1 misclassified to begin with, k broken by stage k, the number of stages where nothing broke it) and
+    `reached` (int8: how many stages were run to their end), and the shards also x_adv, the image that broke it.
+
+    `search` is the precision in which the own engine looks for images, by the device where it is None: see `on`.
+    `batch_size` is pyautoattack's alone, whose flags depend on it.
     """
 
     name: ClassVar[str] = "autoattack"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     heavy_arrays: ClassVar[frozenset[str]] = frozenset({"x_adv"})
     seed: int = 0
+    engine: Attacks = "harness"
+    search: Search | None = None
     batch_size: int = 250
+    bounded: bool = False
+
+    def __post_init__(self) -> None:
+        for what, given, known in (("engine", self.engine, Attacks), ("search", self.search or "fp32", Search)):
+            if given not in get_args(known):
+                raise BadInput(f"expected --{what} {', '.join(get_args(known))}, got {given!r}; choose one")
+        if self.engine == "pyautoattack" and self.search is not None:
+            raise BadInput(
+                f"expected --search with --engine harness, got {self.search!r} with pyautoattack; leave --search out"
+            )
+
+    @property
+    def any_range(self) -> bool:
+        """The own engine's answer for an example depends on that example alone."""
+        return self.engine == "harness"
+
+    def on(self, device: torch.device) -> Self:
+        """The measure with the precision of its search decided. Raises BadInput for one that the device does not have."""
+        return replace(self, search=chosen_search(self.search, device)) if self.engine == "harness" else self
 
     def settings(self) -> dict[str, Any]:
-        return {"version": "standard", "stages": list(STAGES), "targets": TARGETS, "batch_size": self.batch_size}
+        """Version, stages, targets, and whose code ran them; a batch size where it decides flags."""
+        by: dict[str, Any] = {"engine": self.engine, "batch_size": self.batch_size}
+        if self.engine == "harness":
+            by = {"engine": own.ALGORITHM, "search": self.search}
+        part = {"bounded": BOUNDED_SHARE} if self.bounded else {}
+        return {"version": "standard", "stages": list(STAGES), "targets": TARGETS, **by, **part}
+
+    def kin(self) -> tuple[Self, ...]:
+        """Measures whose shards this one can go on from: what has been run on an example need not be run again."""
+        return (replace(self, bounded=not self.bounded),) if self.engine == "harness" else ()
+
+    def stages(self, classes: int, norm: Norm, side: int) -> tuple[str, ...]:
+        """The stages that so many classes and so small an image (its shorter side, in pixels) admit."""
+        if self.engine == "pyautoattack":
+            return stages_for(classes, norm, side)
+        return tuple(stage for stage in STAGES if stage not in left_out(norm, side))
+
+    def through(self, examples: Examples) -> int | Tensor:
+        """How many stages are run on the examples: a number, or one for each, (n,)."""
+        return SURVIVED
 
     def correct(self, arrays: Mapping[str, np.ndarray]) -> np.ndarray | None:
-        return arrays["stage"] == len(STAGES)
+        return arrays["stage"] == SURVIVED
 
     def quantities(self) -> Mapping[str, Quantity]:
         said = (
@@ -102,81 +133,108 @@ class RobustAccuracy(Measure):
 
     def cost(self, classes: int) -> Cost:
         targets = min(TARGETS, classes - 1)
-        # pyautoattack 0.2.0: APGD takes 100 steps and a first gradient, FAB 100 steps of two passes, Square 5,000 queries
-        passes = {
-            "apgd-ce": Cost(103, 101),
-            "apgd-t": Cost(2 + targets * 102, targets * 101),
-            "fab-t": Cost(2 + targets * 203, targets * 100),
-            "square": Cost(5004, 0),
-        }
+        if self.engine == "harness":
+            # a row of APGD is passed at its start and after 100 steps, forward and backward; one of FAB-T twice a step;
+            # one of Square at its start and for 5,000 queries
+            passes = {
+                "apgd-ce": Cost(101, 101),
+                "apgd-t": Cost(targets * 101, targets * 101),
+                "fab-t": Cost(targets * 200, targets * 100),
+                "square": Cost(5001, 0),
+            }
+            used = list(passes.values())
+        else:
+            # pyautoattack 0.2.0: APGD takes 100 steps and a first gradient, FAB 100 steps of two passes, Square 5,000 queries
+            passes = {
+                "apgd-ce": Cost(103, 101),
+                "apgd-t": Cost(2 + targets * 102, targets * 101),
+                "fab-t": Cost(2 + targets * 203, targets * 100),
+                "square": Cost(5004, 0),
+            }
+            used = [cost for stage, cost in passes.items() if stage in self.stages(classes, "Linf", 5)]
         # beside the stages: natural logits twice, and seven passes of pyautoattack's checks
-        used = [cost for stage, cost in passes.items() if stage in stages_for(classes, "Linf", 5)]
         return Cost(9 + sum(cost.forward for cost in used), sum(cost.backward for cost in used))
 
     def trial(self, model: nn.Module, examples: Examples, threat: ThreatModel) -> float:
-        return Cascade(self.seed, self.batch_size).trial(model, examples.x, examples.y, threat)
+        if self.engine == "pyautoattack":
+            return Cascade(self.seed, self.batch_size).trial(model, examples.x, examples.y, threat)
+        return trial(self._engine(examples), model, examples.x, threat)
+
+    def _engine(self, examples: Examples) -> own.Engine:
+        return own.Engine(self.seed, chosen_search(self.search, examples.x.device))
 
     def __call__(self, model: nn.Module, examples: Examples, threat: ThreatModel) -> ShardResult:
-        natural_logits(model, examples)
-        return self._result(Cascade(self.seed, self.batch_size)(model, examples.x, examples.y, threat))
+        return self.go_on(model, examples, threat, None)
 
-    def advance(
-        self, model: nn.Module, examples: Examples, threat: ThreatModel, before: ShardResult | None
-    ) -> tuple[ShardResult, bool]:
-        """The shard after one stage more than `before` (None: the first), and whether that was the last that it needs.
+    def go_on(
+        self,
+        model: nn.Module,
+        examples: Examples,
+        threat: ThreatModel,
+        before: ShardResult | None,
+        *,
+        kept: Kept | None = None,
+        through: int | None = None,
+    ) -> ShardResult:
+        """The examples from what is known of them (`before`; None: nothing) to the end, or through so many stages.
 
-        After its last stage the result equals that of `__call__`; before that, `stage` says "survived" of what has so far.
-        The array `done`, one number repeated, counts the stages.
+        `kept` is called with what is found so far, about once a minute, by the own engine alone.
         """
+        wanted = self.through(examples) if through is None else through
+        notes = before.notes if before else self._begun(model, examples, threat)
+        if self.engine == "pyautoattack":
+            return self._by_reference(model, examples, threat, before, notes, SURVIVED if through is None else through)
+
+        def keep(found: Outcome) -> None:
+            if kept is not None:
+                kept(ShardResult(arrays_of(found), notes))
+
+        state = None if before is None else outcome_of(before.arrays, examples.x)
+        found, report = self._engine(examples)(model, examples.x, examples.y, threat, state, through=wanted, kept=keep)
+        return ShardResult(arrays_of(found), joined_notes(notes, doubts.reported(report)))
+
+    def reached(self, arrays: Mapping[str, np.ndarray]) -> int:
+        """How many stages have been run on every example that is not broken; all of them where there is none."""
+        return int(arrays["reached"][arrays["stage"] == SURVIVED].min(initial=SURVIVED))
+
+    def _begun(self, model: nn.Module, examples: Examples, threat: ThreatModel) -> tuple[Note, ...]:
+        """Refuses logits that no attack could use; what pyautoattack's checks say before the first stage."""
+        for first in range(0, len(examples), _CHECKED):
+            stop = first + _CHECKED
+            natural_logits(model, replace(examples, x=examples.x[first:stop], y=examples.y[first:stop]))
+        if self.engine == "pyautoattack":
+            return ()  # the cascade makes these checks itself
+        warnings = Cascade(self.seed, _CHECKED).doubts(model, examples.x, examples.y, threat)
+        return tuple(doubts.warned(warning) for warning in warnings)
+
+    def _by_reference(
+        self,
+        model: nn.Module,
+        examples: Examples,
+        threat: ThreatModel,
+        before: ShardResult | None,
+        notes: tuple[Note, ...],
+        through: int,
+    ) -> ShardResult:
+        """pyautoattack's stages up to `through`."""
         cascade = Cascade(self.seed, self.batch_size)
         if before is None:
-            natural_logits(model, examples)
             state = cascade.begin(model, examples.x, examples.y, threat)
         else:
             with torch.no_grad():
                 classes = model(examples.x[:1]).shape[1]
-            state = self._state(before, examples, classes, threat)
-        if not state.finished:
+            state = cascade_state(before.arrays, examples.x, classes, threat)
+        while not state.finished and STAGES.index(state.stages[state.done]) < through:
             state = cascade.advance(model, examples.x, examples.y, threat, state)
-        result = self._result(state)
-        if state.finished:
-            notes = (*(before.notes if before else ()), *result.notes)
-            return replace(result, notes=notes), True
-        partial = {**result.arrays, "done": np.full(len(examples), state.done, dtype=np.int8)}
-        # what was left out is noted once, with the last stage
-        notes = (*(before.notes if before else ()), *(n for n in result.notes if n.code != LEFT_OUT))
-        return ShardResult(partial, notes), False
-
-    @staticmethod
-    def _state(before: ShardResult, examples: Examples, classes: int, threat: ThreatModel) -> CascadeState:
-        """A partial result as the cascade knows it; its warnings are notes already."""
-        stages = stages_for(classes, threat.norm, min(examples.x.shape[2:]))
-        numbers = [STAGES.index(stage) for stage in stages]
-        back = {**{number: k for k, number in enumerate(numbers)}, len(STAGES): len(stages), -1: -1}
-        stage = torch.tensor([back[int(n)] for n in before.arrays["stage"]], dtype=torch.int8, device=examples.x.device)
-        x_adv = torch.from_numpy(before.arrays["x_adv"]).to(examples.x)
-        return CascadeState(stages, stage, x_adv, (), (), classes, done=int(before.arrays["done"][0]))
-
-    @staticmethod
-    def _result(state: CascadeState) -> ShardResult:
-        notes = [_note(warning) for warning in state.warnings]
-        notes += [
-            Note("rejected", f"{{n}} images of {r.stage} fooled the classifier but are {r.reason}: not counted", r.n)
-            for r in state.rejected
-        ]
+        fresh = [doubts.warned(warning) for warning in state.warnings]
+        fresh += [doubts.rejected(r.stage, r.reason, r.n) for r in state.rejected]
         if state.stages != STAGES:
-            left_out = ", ".join(stage for stage in STAGES if stage not in state.stages)
-            notes.append(
-                Note(LEFT_OUT, f"too few classes or pixels for {left_out}: not AutoAttack's standard version", 0)
-            )
-        stage = state.stage.cpu().numpy()
-        # the number of a stage means the same in every record, also where a stage was left out
-        numbers = np.array([STAGES.index(name) for name in state.stages] + [len(STAGES), -1], dtype=np.int8)
-        return ShardResult({"stage": numbers[stage], "x_adv": state.x_adv.cpu().numpy()}, tuple(notes))
+            fresh.append(doubts.stages_left_out([stage for stage in STAGES if stage not in state.stages]))
+        return ShardResult(arrays_of(of_cascade(state)), joined_notes(notes, fresh))
 
     def summarise(self, arrays: Mapping[str, np.ndarray], notes: Sequence[Note]) -> Summary:
         stage = arrays["stage"]
-        values = {"autoattack_accuracy": proportion(stage == len(STAGES))}
+        values = {"autoattack_accuracy": proportion(stage == SURVIVED)}
         for k, name in enumerate(STAGES):
             values[f"accuracy_after.{name}"] = proportion(stage > k)
         seen = list(notes)

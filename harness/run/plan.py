@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
+import torch
+
 from harness.data.images import ImageSet
 from harness.measures.measure import Cost, Measure
 from harness.run.store import Store, content_key
@@ -140,6 +142,7 @@ def make_plan(
 ) -> Plan:
     """The tasks of a run. `device` is "cpu" or "cuda": numbers of the two differ in the last digits, and are not mixed."""
     threat = suite.threat
+    measures = [measure.on(torch.device(device)) for measure in measures]
     examples, cut = 0, not judged
     tasks: list[Task] = []
     for index, one in enumerate(judged):

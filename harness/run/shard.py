@@ -1,10 +1,13 @@
-"""Measuring one shard: what a worker does with a task, whichever executor handed it over."""
+"""From an entrant to a model as the measures see it, and from what a measure finds to the shards of its tasks."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -12,12 +15,11 @@ from harness.classifier.logits import natural_logits
 from harness.classifier.precision import Precise
 from harness.data.images import Examples, ImageSet
 from harness.errors import BadInput
-from harness.measures.measure import ShardResult
-from harness.provenance import provenance
+from harness.measures.measure import ShardResult, joined_notes
 from harness.run.plan import Judged, Task
 from harness.run.store import Shard
 from harness.suites.suite import Suite
-from harness.threat import ThreatModel
+from leaderboards.records.schema import Provenance
 
 
 def prepared(judged: Judged, suite: Suite, precision: str, device: torch.device) -> nn.Module:
@@ -47,29 +49,64 @@ def prepared(judged: Judged, suite: Suite, precision: str, device: torch.device)
     return model
 
 
-def measure_shard(
-    task: Task,
-    model: nn.Module,
-    suite: Suite,
-    images: ImageSet,
-    precision: str,
-    device: torch.device,
-    part: Callable[[nn.Module, Examples, ThreatModel], ShardResult] | None = None,
-) -> Shard:
-    """Measure a task's examples on a prepared model; `part` is what is done where that is not the whole measure."""
-    begun = time.perf_counter()
-    # an entrant that draws random numbers draws the same ones whoever measures the shard
+@contextmanager
+def drawing_as(task: Task, device: torch.device) -> Iterator[None]:
+    """An entrant that draws random numbers draws the same ones whoever measures the task."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(task.measure.seed * 1_000_003 + task.start)
-        examples = task.measure.examples(images, task.start, task.stop)
-        result = (part or task.measure)(model, examples.to(device), suite.threat)
-    for name, array in result.arrays.items():
-        if len(array) != len(task):
-            raise RuntimeError(f"{task.measure.name} gave {len(array)} values of {name} for {len(task)} examples")
-    return Shard(
-        arrays=result.arrays,
-        notes=result.notes,
-        seconds=time.perf_counter() - begun,
-        provenance=provenance(device, precision),
-        parameters=sum(parameter.numel() for parameter in model.parameters()),
-    )
+        yield
+
+
+@dataclass(frozen=True)
+class Making:
+    """Shards in the making: tasks that are measured in one call, with what was known `before` of each of them, or of none."""
+
+    tasks: Sequence[Task]
+    before: Sequence[Shard]
+    model: nn.Module
+    provenance: Provenance
+    begun: float = field(default_factory=time.perf_counter)
+
+    def __call__(self, result: ShardResult) -> list[Shard]:
+        """What was found of all examples as a shard a task: notes are the first one's, time is shared out by examples."""
+        total = sum(map(len, self.tasks))
+        for name, array in result.arrays.items():
+            if len(array) != total:
+                raise RuntimeError(
+                    f"{self.tasks[0].measure.name} gave {len(array)} values of {name} for {total} examples"
+                )
+        each = (time.perf_counter() - self.begun) / total
+        spent = [shard.seconds for shard in self.before] or [0.0] * len(self.tasks)
+        parameters = sum(parameter.numel() for parameter in self.model.parameters())
+        found, first = [], 0
+        for number, (task, seconds) in enumerate(zip(self.tasks, spent, strict=True)):
+            rows = slice(first, first + len(task))
+            first += len(task)
+            found.append(
+                Shard(
+                    arrays={name: array[rows] for name, array in result.arrays.items()},
+                    notes=() if number else result.notes,
+                    seconds=seconds + each * len(task),
+                    provenance=self.provenance,
+                    parameters=parameters,
+                )
+            )
+        return found
+
+    @property
+    def known(self) -> ShardResult | None:
+        """What is known of all examples together."""
+        if not self.before:
+            return None
+        names = self.before[0].arrays
+        return ShardResult(
+            {name: np.concatenate([shard.arrays[name] for shard in self.before]) for name in names},
+            joined_notes((), [note for shard in self.before for note in shard.notes]),
+        )
+
+    def examples(self, images: ImageSet) -> Examples:
+        """The examples of all tasks, one after another."""
+        found = [task.measure.examples(images, task.start, task.stop) for task in self.tasks]
+        if len(found) == 1:
+            return found[0]
+        return replace(found[0], x=torch.cat([one.x for one in found]), y=torch.cat([one.y for one in found]))

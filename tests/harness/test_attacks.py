@@ -113,7 +113,7 @@ def test_an_image_outside_the_threat_model_does_not_count_as_broken(monkeypatch:
             monkeypatch.setattr(attack, "perturb", Cheat(far).perturb)
 
     monkeypatch.setattr(AutoAttack, "__init__", replaced)
-    measure = RobustAccuracy()
+    measure = RobustAccuracy(engine="pyautoattack")
     result = measure(model, Examples(x, y), ThreatModel("Linf", 0.01))
     summary = measure.summarise(result.arrays, result.notes)
     assert summary.values["autoattack_accuracy"].value == 1.0
@@ -130,13 +130,14 @@ class Thresholded(nn.Module):
         return ((x > 0.5).float() + 0 * x).flatten(1)[:, :10] + self.noise * torch.rand(len(x), 10)
 
 
+@pytest.mark.parametrize("engine", ["harness", "pyautoattack"])
 @pytest.mark.parametrize(("noise", "code"), [(0.0, "zero-gradients"), (0.01, "randomised")])
-def test_what_autoattack_doubts_is_kept_as_a_flag(noise: float, code: str) -> None:
+def test_what_autoattack_doubts_is_kept_as_a_flag(noise: float, code: str, engine: str) -> None:
     x = torch.rand(20, 1, 4, 4, generator=torch.Generator().manual_seed(0))
     model = Thresholded()
     model.noise = noise
     y = model(x).argmax(1)
-    measure = RobustAccuracy()
+    measure = RobustAccuracy(engine=engine)  # type: ignore[arg-type]
     result = measure(model, Examples(x, y), ThreatModel("Linf", 0.001))
     flags = measure.summarise(result.arrays, result.notes).flags
     assert code in {flag.code for flag in flags}
@@ -171,10 +172,19 @@ def test_the_dynamic_check_neither_remembers_other_classifiers_nor_switches_trac
         sys.settrace(before)
 
 
-def test_three_classes_are_attacked_without_the_stage_that_needs_four() -> None:
+def test_three_classes_are_attacked_by_the_margin_where_the_published_loss_needs_four() -> None:
     model, x, y = linear(classes=3)
     expected = closed_form(model, x, y, 0.03, 1)
     result = RobustAccuracy()(model, Examples(x, y), ThreatModel("Linf", 0.03))
+    assert "margin-loss" in {note.code for note in result.notes}
+    assert (result.arrays["stage"] == len(STAGES)).tolist() == expected.tolist()
+    assert "stages-left-out" not in {note.code for note in result.notes}
+
+
+def test_pyautoattack_attacks_three_classes_without_the_stage_that_needs_four() -> None:
+    model, x, y = linear(classes=3)
+    expected = closed_form(model, x, y, 0.03, 1)
+    result = RobustAccuracy(engine="pyautoattack")(model, Examples(x, y), ThreatModel("Linf", 0.03))
     assert stages_for(3, "Linf", 5) == ("apgd-ce", "fab-t", "square")
     assert (result.arrays["stage"] == len(STAGES)).tolist() == expected.tolist()
     assert "stages-left-out" in {note.code for note in result.notes}

@@ -30,6 +30,9 @@ from harness.classifier.frozen import frozen
 from harness.classifier.prepared import Prepared, Search, plain, prepare
 from harness.threat import ThreatModel
 
+ALGORITHM = "harness 1"
+"""The engine's name in records; the number changes whenever its code would give other flags."""
+
 TARGETS = 9
 """Target classes of version "standard": the nine most likely wrong ones."""
 

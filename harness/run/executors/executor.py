@@ -12,8 +12,9 @@ import torch
 from harness.run.executors.in_process import in_process
 from harness.run.executors.place import Assignment, Fault, Place, Workers
 from harness.run.executors.processes import processes
+from harness.run.group import Group, groups
+from harness.run.parts import Parts
 from harness.run.plan import Plan, Task
-from harness.run.shard import measure_shard
 from harness.run.store import Store
 
 
@@ -38,16 +39,17 @@ class Executor(Protocol):
 
 
 @dataclass(frozen=True)
-class MeasureTask:
-    """The job that a task is: its shard goes to the store where it is measured. `number` is the task's in its plan."""
+class MeasureTasks:
+    """The job that a group of tasks is: its shards go to the store where they are measured. `numbers` are the tasks' in
+    their plan."""
 
-    number: int
+    numbers: tuple[int, ...]
     store: Store
 
     def __call__(self, place: Place) -> None:
-        task = place.plan.tasks[self.number]
-        shard = measure_shard(task, place.model, place.suite, place.judged.images, place.plan.precision, place.device)
-        self.store.write(task.key, shard, task.content.plain())
+        group = Group(tuple(place.plan.tasks[number] for number in self.numbers), self.store)
+        for task, shard in zip(group.tasks, group(place), strict=True):
+            Parts(self.store).complete(task, shard)
 
 
 @dataclass(frozen=True)
@@ -92,8 +94,16 @@ def executor_for(devices: Sequence[torch.device], workers: int | None) -> Execut
 
 
 def _run(workers: Workers, plan: Plan, tasks: Sequence[Task], store: Store, report: Report) -> None:
-    wanted = {(task.judged, task.key) for task in tasks}
-    numbers = [number for number, task in enumerate(plan.tasks) if (task.judged, task.key) in wanted]
-    jobs = [Assignment(plan.tasks[number].judged, MeasureTask(number, store)) for number in numbers]
-    for answer in workers(jobs):
-        report(Done(plan.tasks[numbers[answer.number]], answer.seconds, answer.fault))
+    number = {(task.judged, task.key): number for number, task in reversed([*enumerate(plan.tasks)])}
+    waiting = groups(sorted(tasks, key=lambda task: number[task.judged, task.key]), workers.count)
+    while waiting:
+        jobs = [MeasureTasks(tuple(number[task.judged, task.key] for task in group), store) for group in waiting]
+        again: list[tuple[Task, ...]] = []
+        for answer in workers([Assignment(group[0].judged, job) for group, job in zip(waiting, jobs, strict=True)]):
+            group = waiting[answer.number]
+            if answer.fault is not None and not answer.fault.whole_entrant and len(group) > 1:
+                again += [(task,) for task in group]  # one by one: what fails is named, and the others are measured
+                continue
+            for task in group if answer.fault is None else group[:1]:
+                report(Done(task, answer.seconds * len(task) / sum(map(len, group)), answer.fault))
+        waiting = again
