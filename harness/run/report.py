@@ -58,8 +58,8 @@ def headline_columns(records: Sequence[Record]) -> dict[Name, Quantity]:
 def as_text(value: Value | None, unit: str) -> str:
     """A number in its unit; accuracies with their interval. A bounded one is its interval alone."""
     if value is not None and value.bounded and value.low is not None and value.high is not None:
-        ends = [f"{100 * end:.1f}" if unit == "fraction" else f"{end:.3f}" for end in (value.low, value.high)]
-        return f"{'-'.join(ends)} (bounded)"
+        known = [f"{100 * end:.1f}" if unit == "fraction" else f"{end:.3f}" for end in (value.low, value.high)]
+        return f"{'-'.join(known)} (bounded)"
     if value is None or value.value is None:
         return "-"
     if unit == "fraction":

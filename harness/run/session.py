@@ -83,8 +83,9 @@ class Session:
         try:
             executor(self.plan, self.todo, self.store, report)
             if (rest := completing(self.plan, self.store)) is not None:
-                for judged in dict.fromkeys(task.judged for task in rest.tasks):
-                    self.tell(f"{rest.judged[judged].name}: no bound, the rest is run")
+                for judged, measure in dict.fromkeys((task.judged, task.measure.name) for task in rest.tasks):
+                    why = "a sampled example broke, or nothing was left out"
+                    self.tell(f"{rest.judged[judged].name}: {measure} is completed ({why})")
                 executor(rest, rest.todo(self.store), self.store, report)
         finally:
             with undisturbed():

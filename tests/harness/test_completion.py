@@ -103,7 +103,7 @@ def test_one_example_of_one_shard_sends_all_shards_to_the_end(judged: Judged) ->
     assert not found.bounded
     assert found.values["looked_at"].value == 1.0
     assert "bounded" not in found.settings
-    assert [line for line in lines if "the rest is run" in line]
+    assert [line for line in lines if "looking is completed" in line]
     assert len([line for line in lines if line.startswith("looking")]) == 6
     again: list[str] = []
     assert judged(Looking(partly=True, fails=(3,)), again) == found
