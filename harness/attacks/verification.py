@@ -6,7 +6,7 @@ errs: a classifier whose logits are not finite at an adversarial image is not co
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -41,7 +41,7 @@ class Verified:
         return self.fooling & self.counted
 
 
-def verified(model: nn.Module, x: Tensor, y: Tensor, found: Tensor, threat: ThreatModel) -> Verified:
+def verified(model: Callable[[Tensor], Tensor], x: Tensor, y: Tensor, found: Tensor, threat: ThreatModel) -> Verified:
     """Check the images that an attack found for x (N, C, H, W) with labels y (N,), in one forward pass.
 
     Raises BadInput where they are not of x's shape.

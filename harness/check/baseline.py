@@ -202,7 +202,7 @@ def up_to_date(baseline: Baseline) -> Baseline:
     """The baseline by the names of today, as the record that it came from would be read; see leaderboards.records.renames."""
     was = baseline.description
     measures = {
-        name: info.model_copy(update={"version": version_now(name, info.version)})
+        name: _as_now(name, info.model_copy(update={"version": version_now(name, info.version)}))
         for name, info in was.measures.items()
     }
     description = was.model_copy(
@@ -211,16 +211,28 @@ def up_to_date(baseline: Baseline) -> Baseline:
     return Baseline(description, renamed("energies", baseline.arrays))
 
 
+def _as_now(measure: str, info: MeasureInfo) -> MeasureInfo:
+    """Version 1 of autoattack was pyautoattack, which finds the same flags in version 2."""
+    if measure != "autoattack" or info.version != 1:
+        return info
+    return info.model_copy(update={"version": 2, "settings": {**info.settings, "engine": "pyautoattack"}})
+
+
 def _renamed(found: Mapping[str, Named]) -> dict[str, Named]:
     parts = {name: name.partition(".") for name in found}
     return {f"{measure}.{name_now(measure, key)}": found[name] for name, (measure, _, key) in parts.items()}
 
 
-def refuse_other(baseline: Baseline, suite: SuiteInfo, measures: Sequence[Measure]) -> None:
-    """Raises BadInput, with the difference named, where a candidate would be measured otherwise than the baseline was."""
+def refuse_other(
+    baseline: Baseline, suite: SuiteInfo, measures: Sequence[Measure], *, drawn: Sequence[str] = ()
+) -> None:
+    """Raises BadInput, with the difference named, where a candidate would be measured otherwise than the baseline was.
+
+    Settings that are `drawn` may differ: they draw the same attacks anew.
+    """
     was = baseline.description
     now = {measure.name: MeasureInfo.of_measure(measure) for measure in measures}
-    if apart := differences(was.suite, was.measures, suite, now):
+    if apart := [d for d in differences(was.suite, was.measures, suite, now) if d.what.rpartition(" ")[2] not in drawn]:
         what, got = listed(apart)
         raise BadInput(
             f"expected what the baseline of {was.entrant} was measured with ({what}), got {got}; measure the baseline's"

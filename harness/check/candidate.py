@@ -91,7 +91,8 @@ class Candidate:
         found = {task.start: self.store.read(task.key, task.measure.heavy_arrays) for task in tasks}
         missing = [task for task in tasks if found[task.start] is None]
         for job, made in results(
-            self.workers, [Group(group, self.store) for group in groups(missing, self.workers.count)]
+            self.workers,
+            [Group(group, self.store) for group in groups(missing, self.workers.count, self.plan.suite.shape)],
         ):
             assert isinstance(job, Group)
             for task, shard in zip(job.tasks, made, strict=True):
@@ -143,7 +144,7 @@ class Candidate:
         for stage, ahead in zip(stages, (*stages[1:], None), strict=True):
             through = SURVIVED if ahead is None else STAGES.index(ahead)
             left = [task for task in tasks if _reached(measure, state[task.start]) < through]
-            jobs = [Group(group, self.store, through) for group in groups(left, self.workers.count)]
+            jobs = [Group(group, self.store, through) for group in groups(left, self.workers.count, suite.shape)]
             for job, made in results(self.workers, jobs):
                 assert isinstance(job, Group)
                 for task, shard in zip(job.tasks, made, strict=True):

@@ -3,7 +3,8 @@
 Flags: the exact two-sided McNemar test (McNemar 1947), which is the binomial test of a fair coin on the examples that only one
 has right, and Agresti and Min's interval of the difference. Energies: Student's paired t test. Nothing is corrected for the
 number of rows: read the one that was asked about. What is compared must have been found alike: other data, another suite
-version or threat model, or another attack, is refused. Seeds and batch sizes may differ: they draw the same attacks anew.
+version or threat model, or another attack, is refused. Seeds, batch sizes and the precision of a search may differ: they draw
+the same attacks anew.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from harness.check.series import SERIES, arrays_of, series
 from harness.check.statistics import LEVEL, difference_interval, paired_change, two_sided
 from harness.errors import BadInput
 
-DRAWN = ("seed", "batch_size")
-"""Settings that draw an attack's random starts and change nothing of what is asked."""
+DRAWN = ("seed", "batch_size", "search")
+"""Settings that draw an attack anew and change nothing of what is asked."""
 
 UNDER = {"standard": "on natural images", "pgd": "under PGD-20", "autoattack": "under AutoAttack"}
 """The accuracies, as a sentence names them. `robust`, both attacks together, is for gates: here each has a row of its own."""

@@ -58,9 +58,12 @@ def differences(
     ]
     for name, info in others.items():
         then, now = measures[name].conditions(), info.conditions()
+        keys = then.keys() | now.keys()
+        if then.get("engine") != now.get("engine"):
+            keys = then.keys() & now.keys() | {"engine"}  # what only one of two engines has goes without saying
         apart += [
             Difference(f"{name} {key}", then.get(key), now.get(key))
-            for key in sorted(then.keys() | now.keys())
+            for key in sorted(keys)
             if then.get(key) != now.get(key)
         ]
     return apart

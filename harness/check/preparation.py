@@ -21,7 +21,7 @@ from harness.check.gates import Gates
 from harness.check.statistics import Outcome
 from harness.check.verdict import EqualResult, GateResult, LostExample, Verdict
 from harness.errors import BadInput
-from harness.measures import MEASURES, PRESETS, Measure
+from harness.measures import MEASURES, PRESETS, Measure, RobustAccuracy
 from harness.measures.sources import Sources
 from harness.run.executors.executor import workers_on
 from harness.run.findings import suite_info
@@ -84,8 +84,11 @@ def needed_measures(gates: Gates, baseline: Baseline, given: Mapping[str, Value]
     return [measure for name, measure in MEASURES.items() if name in names & there]
 
 
-def as_measured(measure: Measure, baseline: Baseline) -> Measure:
-    """A measure with the baseline's seed, preset and batch size; its other settings stay what they are."""
+def as_measured(measure: Measure, baseline: Baseline, device: str) -> Measure:
+    """A measure with the baseline's seed, preset, batch size and engine; its other settings stay what they are.
+
+    AutoAttack searches in the baseline's precision where it runs on the baseline's kind of device, which is sure to have it.
+    """
     then = baseline.description.measures.get(measure.name)
     if then is None:
         return measure
@@ -94,6 +97,11 @@ def as_measured(measure: Measure, baseline: Baseline) -> Measure:
     changes: dict[str, Any] = {"seed": then.seed}
     if hasattr(measure, "batch_size") and isinstance(then.settings.get("batch_size"), int):
         changes["batch_size"] = then.settings["batch_size"]
+    if isinstance(measure, RobustAccuracy):
+        by_reference = then.settings.get("engine") == "pyautoattack"
+        changes["engine"] = "pyautoattack" if by_reference else "harness"
+        if not by_reference and device == baseline.description.device:
+            changes["search"] = then.settings.get("search")
     return replace(measure, **changes)  # type: ignore[type-var]
 
 
@@ -106,13 +114,13 @@ def prepared_plan(
     plan = make_plan(
         suite,
         [judged],
-        [as_measured(measure, baseline).bound(beside) for measure in measures],
+        [as_measured(measure, baseline, device).bound(beside) for measure in measures],
         precision=was.precision,
         device=device,
         limit=was.limit,
     )
     compared = [measure for measure in plan.measures if measure.name in was.measures]
-    refuse_other(baseline, suite_info(plan, judged), compared)
+    refuse_other(baseline, suite_info(plan, judged), compared, drawn=() if device == was.device else ("search",))
     if plan.examples != baseline.examples:
         raise BadInput(
             f"expected {baseline.examples} examples as the baseline has, got {plan.examples}; complete the data"

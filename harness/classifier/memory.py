@@ -42,9 +42,15 @@ def bytes_of_one(model: nn.Module, x: Tensor) -> int:
 
 def fitting_size(model: nn.Module, x: Tensor) -> int:
     """How many images like x's first (N, C, H, W) fit into one batch, at least one."""
-    budget = CUDA_SHARE * torch.cuda.get_device_properties(x.device).total_memory if x.is_cuda else CPU_BYTES
+    return rows_of(bytes_of_one(model, x[:1]), x.device)
+
+
+def rows_of(size: int, device: torch.device) -> int:
+    """How many images fit into one batch, at least one, of each of which autograd keeps so many bytes."""
+    on_gpu = device.type == "cuda"
+    budget = CUDA_SHARE * torch.cuda.get_device_properties(device).total_memory if on_gpu else CPU_BYTES
     # twice: the gradients of what is kept
-    return max(1, int(budget / (2 * bytes_of_one(model, x[:1]))))
+    return max(1, int(budget / (2 * size)))
 
 
 def fitted(model: nn.Module, x: Tensor) -> Fitted:

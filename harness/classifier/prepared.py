@@ -1,7 +1,7 @@
 """A classifier made ready to be attacked: BatchNorm folded, memory laid out for its convolutions, batches of even shape.
 
 It only steers a search: what counts is decided by the classifier as it is (harness.attacks.verification). Still every step
-here is checked on images, and left out where it does not hold: the notes say so.
+here is checked, on noise, so that it depends on the network alone, and left out where it does not hold: the notes say so.
 
 Rows are passed in batches of at most `size`, filled up to a multiple of `grain`. Kernels choose how to sum by the shape of a
 batch, so the grain is the smallest for which logits and gradients came out equal, bit for bit, in batches of several sizes;
@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.classifier.folding import folded
-from harness.classifier.memory import bytes_of_one, fitting_size
+from harness.classifier.memory import bytes_of_one, rows_of
 from harness.classifier.precision import Precise
 from harness.errors import BadInput
 
@@ -29,6 +29,9 @@ Search = Literal["fp32", "tf32", "bf16"]
 
 FOLDING_TOLERANCE = 1e-4
 """By how much of the logits' standard deviation a prepared network's may differ in float32."""
+
+_CHANNELS_LAST_SIDE = 16
+"""Smaller images (in pixels) gain nothing by it."""
 
 _GRAINS = (4, 8, 16)
 _CPU_ROWS, _CUDA_ROWS = (32, 256), (256, 4096)
@@ -117,7 +120,7 @@ class Prepared:
             if missing:
                 batch = torch.cat((batch, x[:1].expand(missing, *x.shape[1:])))
             if self.channels_last:
-                batch = batch.contiguous(memory_format=torch.channels_last)
+                batch = channels_last(batch)
             yield start, stop, batch
 
     @contextmanager
@@ -146,34 +149,49 @@ def _backward(x: Tensor, logits: Tensor, weights: Tensor) -> Tensor:
     return torch.zeros_like(x) if gradient is None else gradient
 
 
+def channels_last(x: Tensor) -> Tensor:
+    """Images (N, C, H, W) laid out with the channels last, also where there is one channel and strides tell nothing."""
+    _, channels, height, width = x.shape
+    if channels == 1:
+        return x.contiguous().as_strided(x.shape, (height * width, 1, width, 1))
+    return x.contiguous(memory_format=torch.channels_last)
+
+
+def _probes(count: int, like: Tensor) -> Tensor:
+    """Images of noise (count, C, H, W) like those given: what is prepared then depends on the network alone."""
+    drawn = torch.rand(count, *like.shape[1:], generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    return drawn.to(like)
+
+
 def plain(model: nn.Module, x: Tensor) -> Prepared:
     """A classifier as it is, in batches of even shape, for images like x (N, C, H, W)."""
-    return _evened(Prepared(model, *_sizes(model, x)), x, gradients=False)
+    return _evened(Prepared(model, _size(model, x), _GRAINS[0]), x, gradients=False)
 
 
-def prepare(model: nn.Module, x: Tensor, search: Search = "fp32") -> Prepared:
+def prepare(model: nn.Module, x: Tensor, search: Search = "fp32", *, size: int | None = None) -> Prepared:
     """A classifier made ready for a search on images like x (N, C, H, W), N >= 1; its parameters must be frozen.
 
-    The classifier itself is left as it is.
+    The classifier itself is left as it is. `size`: the rows of a batch, where they are known.
     """
     network = model.model if isinstance(model, Precise) and model.precision == "fp32" else model
-    few = x[:8]
+    few = _probes(8, x)
     with torch.no_grad():
         wanted = model(few)
     made, notes = network, []
-    one = folded(network)
+    one = folded(network, for_search=True)
     if one is not None:
         one.refresh()
         one.eval()
         if _close(one, few, wanted):
             made = one
         else:
-            notes.append("BatchNorm was not folded: logits would differ by more than rounding")
-    last = few.shape[1] >= 3 and _close(made, few.contiguous(memory_format=torch.channels_last), wanted)
+            notes.append("the network was not rewritten: logits would differ by more than rounding")
+    last = min(few.shape[2:]) >= _CHANNELS_LAST_SIDE and _close(made, channels_last(few), wanted)
     by_autocast = False
     if search == "bf16":
         made, by_autocast = _in_bfloat16(made, few, wanted)
-    prepared = Prepared(made, *_sizes(network, x), search, last, by_autocast, tuple(notes))
+    size = size or _size(network, x)
+    prepared = Prepared(made, size, _GRAINS[0], search, last, by_autocast, tuple(notes))
     return _evened(prepared, x, gradients=True)
 
 
@@ -203,19 +221,19 @@ def _in_bfloat16(network: nn.Module, x: Tensor, wanted: Tensor) -> tuple[nn.Modu
     return network, True
 
 
-def _sizes(model: nn.Module, x: Tensor) -> tuple[int, int]:
-    """Rows of a batch: as many as keep the caches busy and fit into memory; and a grain to begin with."""
+def _size(model: nn.Module, x: Tensor) -> int:
+    """Rows of a batch: as many as keep the caches busy and fit into memory; a multiple of the largest grain below it."""
     (low, high), cache = (_CUDA_ROWS, _CUDA_CACHE) if x.is_cuda else (_CPU_ROWS, _CPU_CACHE)
-    wanted = min(max(low, cache // bytes_of_one(model, x[:1])), high)
-    size = min(wanted, fitting_size(model, x))
+    one = bytes_of_one(model, x[:1])
+    size = min(max(low, cache // one), high, rows_of(one, x.device))
     grain = next((g for g in reversed(_GRAINS) if g <= size), size)
-    return max(size // grain * grain, 1), grain
+    return max(size // grain * grain, 1)
 
 
 def _evened(prepared: Prepared, x: Tensor, *, gradients: bool) -> Prepared:
     """The network with the smallest grain at which it gives the same numbers in a full batch and in smaller ones."""
     size = prepared.size
-    rows = x[torch.arange(size, device=x.device) % len(x)]
+    rows = _probes(size, x)
 
     def run(grain: int, part: Tensor) -> tuple[Tensor, ...]:
         one = Prepared(prepared.network, size, grain, prepared.search, prepared.channels_last, prepared.by_autocast)
@@ -224,11 +242,9 @@ def _evened(prepared: Prepared, x: Tensor, *, gradients: bool) -> Prepared:
         return one.gradient(part, lambda logits, _: torch.ones_like(logits) - 2 * (logits > 0).to(logits))
 
     whole = run(1, rows)
-    for grain in (*(g for g in _GRAINS if g < size and size % g == 0), size):
-        lengths = {grain, 3 * grain} if 3 * grain < size else {grain}
-        if grain == size:
-            break
-        if all(_equal(run(grain, rows[-n:]), tuple(part[-n:] for part in whole)) for n in lengths):
+    for grain in (g for g in _GRAINS if g < size and size % g == 0):
+        few = {grain, min(3 * grain, size)}
+        if all(_equal(run(grain, rows[-n:]), tuple(part[-n:] for part in whole)) for n in few):
             return _with(prepared, grain, prepared.notes)
     # one shape for all: then only the place in the batch could still matter
     turned = run(size, rows.roll(1, 0))

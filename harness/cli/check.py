@@ -66,45 +66,37 @@ def report(given: CheckOptions, verdict: Verdict, seconds: float) -> None:
     click.echo(verdict.json() if given.as_json else verdict.line)
 
 
-FILE = click.Path(path_type=Path)
-
-
 @click.command(name="check")
 @click.option("--suite", "suite_name", required=True, help="A suite by name, or the path of a .toml file.")
 @click.option("--entrant", required=True, help="The candidate, in any form that harness run takes.")
 @click.option(
     "--baseline",
     "place",
-    type=FILE,
+    type=options.PATH,
     required=True,
     help="A file of harness baseline, or a folder with <suite>/<entrant>.safetensors.",
 )
-@click.option("--gates", "gates_file", type=FILE, help="A TOML file with several gates.")
+@click.option("--gates", "gates_file", type=options.PATH, help="A TOML file with several gates.")
 @click.option(
     "--margin",
     type=float,
     help="Robust accuracy that may be lost, 0.01 is one point  [default: 0.01]; without --gates.",
 )
 @click.option("--alpha", type=float, help="Chance that an entrant that is no worse fails  [default: 0.05]")
-@click.option("--record", type=FILE, help="A record of the candidate, for values that it holds.")
+@click.option("--record", type=options.PATH, help="A record of the candidate, for values that it holds.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the order in which examples are looked at.")
 @click.option("--full", is_flag=True, help="Measure everything, also when decided: for all lost examples.")
 @click.option("--json", "as_json", is_flag=True, help="The verdict as JSON on stdout.")
-@click.option("--junit", type=FILE, help="Write JUnit XML: one test case a gate.")
-@click.option("--summary", type=FILE, help="Append a Markdown summary.")
-@click.option("--lost", type=FILE, help="Write the examples that were right and no longer are.")
+@click.option("--junit", type=options.PATH, help="Write JUnit XML: one test case a gate.")
+@click.option("--summary", type=options.PATH, help="Append a Markdown summary.")
+@click.option("--lost", type=options.PATH, help="Write the examples that were right and no longer are.")
 @click.option(
     "--github/--no-github",
     default=None,
     help="Annotations, and the step summary  [default: where GITHUB_ACTIONS is true]",
 )
-@click.option(
-    "--workers",
-    type=int,
-    callback=options.not_negative,
-    help="Processes: default one a GPU, or one a core; 0: none beside this.",
-)
-@click.option("--allow-pickle", multiple=True, metavar="NAME", help="Unpickle this entrant's file, code included.")
+@options.workers
+@options.allow_pickle
 @options.device
 @options.out
 @options.data_dir

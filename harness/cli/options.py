@@ -59,12 +59,10 @@ def at_least(least: int) -> Callable[[click.Context, click.Parameter, int | None
 positive, not_negative = at_least(1), at_least(0)
 
 
+PATH = click.Path(path_type=Path)
+
 data_dir = click.option(
-    "--data-dir",
-    type=click.Path(path_type=Path),
-    default=Path("data"),
-    show_default=True,
-    help="Where the data sets are.",
+    "--data-dir", type=PATH, default=Path("data"), show_default=True, help="Where the data sets are."
 )
 dataset = click.option(
     "--dataset",
@@ -73,18 +71,33 @@ dataset = click.option(
 )
 download = click.option("--download", is_flag=True, help="Fetch data and weights that are not here.")
 model_dir = click.option(
-    "--model-dir",
-    type=click.Path(path_type=Path),
-    default=Path("models"),
-    show_default=True,
+    "--model-dir", type=PATH, default=Path("models"), show_default=True,
     help="RobustBench's weights: <model-dir>/<data set>/<norm>/<name>.pt",
-)
+)  # fmt: skip
 device = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, or cuda:0,cuda:1")
-precision = click.option("--precision", type=click.Choice(["fp32", "bf16"]), default="fp32", show_default=True)
+precision = click.option(
+    "--precision", type=click.Choice(["fp32", "bf16"]), default="fp32", show_default=True,
+    help="Of the network that is judged: bf16 rounds it, and what is measured is the rounded network.",
+)  # fmt: skip
+engine = click.option(
+    "--engine", type=click.Choice(["harness", "pyautoattack"]),
+    help="Whose AutoAttack: the harness's own, or the much slower reference [default: harness].",
+)  # fmt: skip
+search = click.option(
+    "--search", type=click.Choice(["fp32", "tf32", "bf16"]),
+    help="How exactly AutoAttack looks for images [default: tf32 on a GPU that has it, else fp32]. It only steers the attack:"
+    " what breaks is always decided by the network itself in strict float32.",
+)  # fmt: skip
+workers = click.option(
+    "--workers", type=int, callback=not_negative,
+    help="Processes: default one a GPU, or one a core with one thread each; 0: none beside this one.",
+)  # fmt: skip
+allow_pickle = click.option(
+    "--allow-pickle", multiple=True, metavar="NAME",
+    help="Unpickle this entrant's file, code included. Only if you trust it.",
+)  # fmt: skip
 out = click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    help="results/, arrays/, shards/ and site/ [default: leaderboards/ of the checkout]",
+    "--out", type=PATH, help="results/, arrays/, shards/ and site/ [default: leaderboards/ of the checkout]"
 )
 
 

@@ -23,6 +23,8 @@ class RunOptions:
     seed: int | None
     device: str
     precision: str
+    engine: str | None
+    search: str | None
     out: Path | None
     data_dir: Path
     dataset: str | None
@@ -59,23 +61,15 @@ class RunOptions:
 @options.dataset
 @options.model_dir
 @options.download
-@click.option(
-    "--allow-pickle",
-    multiple=True,
-    metavar="NAME",
-    help="Unpickle this entrant's file, code included. Only if you trust it.",
-)
+@options.engine
+@options.search
+@options.allow_pickle
 @click.option(
     "--inception-weights",
-    type=click.Path(path_type=Path),
+    type=options.PATH,
     help="Weights of torch-fidelity's Inception, by which generation is scored [default: torch's hub cache].",
 )
-@click.option(
-    "--workers",
-    type=int,
-    callback=options.not_negative,
-    help="Processes: default one a GPU, or one a core with one thread each; 0: none beside this one.",
-)
+@options.workers
 @click.option("--dry-run", is_flag=True, help="Print what would run, with passes and an estimate of time, and stop.")
 @options.typed(RunOptions)
 def command(given: RunOptions) -> int:
@@ -85,7 +79,7 @@ def command(given: RunOptions) -> int:
     from harness.cli.tables import show_generation, show_plan, show_results
     from harness.run.executors.executor import executor_for
     from harness.run.folders import output_folder, own_folders
-    from harness.run.selection import Faults, chosen_entrants, chosen_measures
+    from harness.run.selection import Faults, attacked_by, chosen_entrants, chosen_measures
     from harness.run.session import Request, begin
     from harness.run.site import render_site
     from harness.suites.files import find_suite
@@ -98,7 +92,9 @@ def command(given: RunOptions) -> int:
     faults = Faults(options.told)
     request = Request(
         suite=suite,
-        measures=tuple(chosen_measures(options.names(given.measures, "--measures"), suite)),
+        measures=attacked_by(
+            chosen_measures(options.names(given.measures, "--measures"), suite), given.engine, given.search
+        ),
         entrants=tuple(
             chosen_entrants(
                 specs, suite, model_dir=given.model_dir, own_folders=own_folders(), allow_pickle=given.allow_pickle

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from harness.attacks.autoattack import STAGES, Warned
-from harness.attacks.engine.engine import Report
+from harness.attacks.engine.report import Report
 from harness.measures.measure import Note
 
 LEFT_OUT = "stages-left-out"

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from harness.attacks.autoattack import TARGETS, Cascade, stages_for
 from harness.attacks.engine import engine as own
 from harness.attacks.engine.outcome import STAGES, SURVIVED, Outcome, left_out
+from harness.attacks.engine.report import Report
 from harness.attacks.engine.trial import trial
 from harness.classifier.logits import natural_logits
 from harness.classifier.prepared import Search, chosen_search
@@ -146,12 +147,12 @@ class RobustAccuracy(Measure):
     def cost(self, classes: int) -> Cost:
         targets = min(TARGETS, classes - 1)
         if self.engine == "harness":
-            # a row of APGD is passed at its start and after 100 steps, forward and backward; one of FAB-T twice a step;
-            # one of Square at its start and for 5,000 queries
+            # a row of APGD is passed at its start and after 100 steps, forward and backward; one of FAB-T twice a
+            # step at most, and backward in vain where it crosses the boundary; one of Square at its start and for each query
             passes = {
                 "apgd-ce": Cost(101, 101),
                 "apgd-t": Cost(targets * 101, targets * 101),
-                "fab-t": Cost(targets * 200, targets * 100),
+                "fab-t": Cost(targets * 200, targets * 150),
                 "square": Cost(5001, 0),
             }
             # a bounded answer runs the last stages on one example in ten; what it takes to complete it is not counted
@@ -206,12 +207,16 @@ class RobustAccuracy(Measure):
         if self.engine == "pyautoattack":
             return self._by_reference(model, examples, threat, before, notes, SURVIVED if through is None else through)
 
+        report = Report()
+
         def keep(found: Outcome) -> None:
             if kept is not None:
-                kept(ShardResult(arrays_of(found), notes))
+                kept(ShardResult(arrays_of(found.copy()), joined_notes(notes, doubts.reported(report.so_far(found)))))
 
         state = None if before is None else outcome_of(before.arrays, examples.x)
-        found, report = self._engine(examples)(model, examples.x, examples.y, threat, state, through=wanted, kept=keep)
+        found, _ = self._engine(examples)(
+            model, examples.x, examples.y, threat, state, through=wanted, kept=keep, report=report
+        )
         if isinstance(wanted, Tensor):  # what a complete run may have left of the others is no part of the sample
             found = replace(found, reached=torch.minimum(found.reached, wanted.to(found.reached)))
         return ShardResult(arrays_of(found), joined_notes(notes, doubts.reported(report)))

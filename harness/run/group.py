@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 
 from harness.measures.measure import ShardResult
 from harness.provenance import provenance
@@ -17,23 +18,25 @@ from harness.run.plan import Task
 from harness.run.shard import Making, drawing_as
 from harness.run.store import Shard, Store
 
-MOST_EXAMPLES = 2000
-"""Of a group: what bounds the memory, and what a worker that dies puts at stake."""
+MOST_EXAMPLES, MOST_BYTES = 2000, 256 << 20
+"""Of a group, and of its images in float32: what bounds the memory, and what a worker that dies puts at stake."""
 
 
-def groups(tasks: Sequence[Task], workers: int) -> list[tuple[Task, ...]]:
+def groups(tasks: Sequence[Task], workers: int, shape: Sequence[int]) -> list[tuple[Task, ...]]:
     """Tasks in the order given, those of one entrant and measure in about as many groups as there are workers.
 
+    `shape` is an image's: of large images a group holds fewer.
     A measure that does not answer for any range has a group for each of its tasks.
     """
     alike: dict[tuple[int, str], list[Task]] = {}
     for task in tasks:
         alike.setdefault((task.judged, task.measure.name), []).append(task)
+    most = max(1, min(MOST_EXAMPLES, MOST_BYTES // (4 * prod(shape))))
     found: list[tuple[Task, ...]] = []
     for mine in alike.values():
         size = 1
         if mine[0].measure.any_range:
-            size = min(-(-len(mine) // workers), max(1, MOST_EXAMPLES // max(map(len, mine))))
+            size = min(-(-len(mine) // workers), max(1, most // max(map(len, mine))))
         found += [tuple(mine[first : first + size]) for first in range(0, len(mine), size)]
     return found
 

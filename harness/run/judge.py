@@ -22,7 +22,7 @@ from harness.errors import BadInput
 from harness.measures import MEASURES, Measure
 from harness.run.executors.executor import Done, executor_for
 from harness.run.folders import own_folders
-from harness.run.selection import Faults, chosen_entrants, chosen_measures
+from harness.run.selection import Faults, attacked_by, chosen_entrants, chosen_measures
 from harness.run.session import Request, Session, begin
 from harness.suites.files import find_suite
 from harness.suites.suite import Suite
@@ -143,6 +143,8 @@ def judge(
     workers: int = 0,
     shard_size: int | None = None,
     seed: int | None = None,
+    engine: str | None = None,
+    search: str | None = None,
     data_dir: Path | str = "data",
     model_dir: Path | str = "models",
     out: Path | str | None = None,
@@ -152,8 +154,10 @@ def judge(
 ) -> Judgement:
     """Measure a classifier on a suite: the same numbers as `harness run`, with the same arguments.
 
-    `measures` are the suite's unless named; `seed` takes the place of all of theirs. `workers` 0 works in this process; more
-    are processes of their own, one a device or CPU core, and then a script needs `if __name__ == "__main__"`. `out` keeps
+    `measures` are the suite's unless named; `seed` takes the place of all of theirs. `precision` "bf16" rounds the network that
+    is judged. `engine` ("harness" or "pyautoattack") runs AutoAttack; `search` ("fp32", "tf32" or "bf16") is how exactly it
+    looks for images, and only steers it: what breaks is always decided in strict float32. `workers` 0 works in this process;
+    more are processes of their own, one a device or CPU core, and then a script needs `if __name__ == "__main__"`. `out` keeps
     shards and records, so that the same call again measures only what is missing; without it nothing is kept. `progress` is
     called with a line for each task (print, say); without it nothing is said.
 
@@ -172,7 +176,7 @@ def judge(
     with tempfile.TemporaryDirectory() as nowhere:
         request = Request(
             suite=chosen,
-            measures=_measures(measures, chosen),
+            measures=attacked_by(_measures(measures, chosen), engine, search),
             entrants=(_entrant(model, name, chosen, Path(model_dir), allow_pickle),),
             named=True,
             out=Path(out or nowhere),

@@ -126,6 +126,20 @@ def with_seed(measures: Sequence[Measure], seed: int | None) -> list[Measure]:
     return [replace(measure, seed=seed) for measure in measures]  # type: ignore[type-var]
 
 
+def attacked_by(measures: Sequence[Measure], engine: str | None, search: str | None) -> tuple[Measure, ...]:
+    """The measures with AutoAttack by this engine and in this precision of its search; None leaves what they say.
+
+    Raises BadInput for an unknown one, and where AutoAttack is not among the measures.
+    """
+    changes = {what: said for what, said in (("engine", engine), ("search", search)) if said is not None}
+    if changes and not any(isinstance(measure, RobustAccuracy) for measure in measures):
+        raise BadInput(
+            f"expected the measure autoattack with --{' and --'.join(changes)}, got"
+            f" {', '.join(measure.name for measure in measures)}; measure autoattack, or leave it out"
+        )
+    return tuple(replace(m, **changes) if isinstance(m, RobustAccuracy) else m for m in measures)  # type: ignore[arg-type]
+
+
 def chosen_entrants(
     specs: Sequence[str], suite: Suite, *, model_dir: Path, own_folders: Sequence[Path], allow_pickle: Sequence[str]
 ) -> list[zoo.Entrant]:

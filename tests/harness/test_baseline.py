@@ -10,8 +10,10 @@ from typing import Literal
 import numpy as np
 import pytest
 
+from harness.attacks.engine.outcome import STAGES
 from harness.check.baseline import Baseline, baseline_path, from_record, read_baseline, refuse_other, write_baseline
 from harness.check.gates import Gate, Gates, read_gates
+from harness.check.preparation import as_measured
 from harness.check.statistics import Worse
 from harness.errors import BadInput
 from harness.measures import MEASURES, RobustAccuracy
@@ -148,16 +150,49 @@ def test_another_suite_is_refused_with_the_difference(
 
 def test_another_attack_setting_is_refused_with_the_difference(record: Record, tmp_path: Path) -> None:
     baseline = from_record(record, tmp_path / "arrays")
-    other = replace(RobustAccuracy(), batch_size=10, seed=3)
+    other = replace(RobustAccuracy(), search="bf16", seed=3)
     with pytest.raises(
-        BadInput, match=r"autoattack batch_size 250, autoattack seed 0.*got.*batch_size 10, autoattack seed 3"
+        BadInput, match=r'autoattack search null, autoattack seed 0.*got.*search "bf16", autoattack seed 3'
     ):
         refuse_other(baseline, SUITE, [other])
+    with pytest.raises(BadInput, match=r"autoattack seed 0\), got autoattack seed 3;"):
+        refuse_other(baseline, SUITE, [other], drawn=("search",))
     newer = baseline.description.model_copy(
         update={"measures": {n: m.model_copy(update={"version": 99}) for n, m in baseline.description.measures.items()}}
     )
     with pytest.raises(BadInput, match="standard version 99"):
         refuse_other(Baseline(newer, baseline.arrays), SUITE, [MEASURES["standard"]])
+
+
+def test_a_baseline_of_one_engine_is_refused_for_the_other(record: Record, tmp_path: Path) -> None:
+    baseline = from_record(record, tmp_path / "arrays")
+    with pytest.raises(BadInput) as refused:
+        refuse_other(baseline, SUITE, [RobustAccuracy(engine="pyautoattack")])
+    assert '(autoattack engine "harness 1"), got autoattack engine "pyautoattack";' in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_baseline_of_version_1_is_measured_by_pyautoattack_in_its_batches(record: Record, tmp_path: Path) -> None:
+    by_reference = {"version": "standard", "stages": list(STAGES), "targets": 9, "batch_size": 10, "shard_size": 2}
+    old = record.measurements["autoattack"].model_copy(update={"version": 1, "settings": by_reference})
+    measurements = {**record.measurements, "autoattack": old}
+    path = tmp_path / "old.safetensors"
+    write_baseline(path, from_record(record.model_copy(update={"measurements": measurements}), tmp_path / "arrays"))
+    baseline = read_baseline(path)
+    measure = as_measured(RobustAccuracy(), baseline, "cpu")
+    assert measure == RobustAccuracy(engine="pyautoattack", batch_size=10)
+    refuse_other(baseline, SUITE, [measure])
+
+
+def test_a_search_is_the_baselines_on_its_own_device_and_the_devices_own_elsewhere(
+    record: Record, tmp_path: Path
+) -> None:
+    found = record.measurements["autoattack"]
+    found = found.model_copy(update={"settings": {**found.settings, "search": "bf16"}})
+    measurements = {**record.measurements, "autoattack": found}
+    baseline = from_record(record.model_copy(update={"measurements": measurements}), tmp_path / "arrays")
+    assert as_measured(RobustAccuracy(), baseline, "cpu") == RobustAccuracy(search="bf16")
+    assert as_measured(RobustAccuracy(), baseline, "cuda") == RobustAccuracy()
 
 
 @pytest.mark.parametrize("content", [b"", b"nothing", b"\x02\x00\x00\x00\x00\x00\x00\x00{}"])

@@ -286,7 +286,7 @@ def test_flags_of_every_shipped_entrant_equal_pyautoattack_called_directly(
 ) -> None:
     out = tmp_path / "out"
     job = ("run", "--suite", "digits", "--entrants", name, "--measures", "autoattack", "--limit", limit)
-    result = harness_here(*job, "--shard-size", size, "--out", str(out), *HERE)
+    result = harness_here(*job, "--engine", "pyautoattack", "--shard-size", size, "--out", str(out), *HERE)
     assert result.returncode == 0, result.stderr
     ranges = [(start, start + int(size)) for start in range(0, int(limit), int(size))]
     arrays = records(out)[name].measurements["autoattack"].arrays

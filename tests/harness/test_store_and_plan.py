@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from harness.attacks.engine.engine import Engine
 from harness.data.datasets import digits
 from harness.data.images import ImageSet
 from harness.measures import MEASURES, Energies, Note, RobustAccuracy, StandardAccuracy
@@ -104,10 +105,23 @@ def test_whatever_decides_a_number_changes_the_key(changes: dict[str, object]) -
 
 
 def test_the_version_and_the_settings_of_a_measure_change_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    keys = {plan(measures=(measure,)).tasks[0].key for measure in (RobustAccuracy(), RobustAccuracy(batch_size=50))}
+    def key(measure: RobustAccuracy) -> str:
+        return plan(measures=(measure,)).tasks[0].key
+
+    reference = RobustAccuracy(engine="pyautoattack")
+    keys = {key(measure) for measure in (RobustAccuracy(), RobustAccuracy(search="bf16"), reference)}
+    keys.add(key(replace(reference, batch_size=50)))
     monkeypatch.setattr(RobustAccuracy, "version", 99)
-    keys.add(plan(measures=(RobustAccuracy(),)).tasks[0].key)
-    assert len(keys) == 3
+    keys.add(key(RobustAccuracy()))
+    assert len(keys) == 5
+
+
+def test_the_precision_of_a_search_is_decided_before_the_key() -> None:
+    chosen, named = (plan(measures=(RobustAccuracy(search=search),)) for search in (None, "fp32"))
+    assert chosen.tasks[0].content.settings["search"] == "fp32"
+    assert chosen.tasks[0].key == named.tasks[0].key
+    batched = plan(measures=(RobustAccuracy(batch_size=50),))
+    assert batched.tasks[0].key == chosen.tasks[0].key, "the engine has no batch size"
 
 
 def test_what_decides_no_number_leaves_the_key_alone() -> None:
@@ -188,16 +202,31 @@ class Counting(torch.nn.Module):
         self.backwards += len(gradient)
 
 
-@pytest.mark.parametrize("name", list(MEASURES))
+BY_REFERENCE = {**MEASURES, "autoattack": RobustAccuracy(engine="pyautoattack")}
+
+
+@pytest.mark.parametrize("name", list(BY_REFERENCE))
 def test_the_cost_of_a_measure_is_what_it_takes_where_nothing_breaks(name: str) -> None:
     model = Counting(own_entrants(SUITE.domain)[0].load())
     examples = digits("test").examples(0, 3)
     y = model(examples.x).argmax(1)
     model.forwards = 0
-    measure = MEASURES[name].bound(Sources(train=lambda: digits("train"), held_out=lambda: digits("test")))
+    measure = BY_REFERENCE[name].bound(Sources(train=lambda: digits("train"), held_out=lambda: digits("test")))
     # with eps 0 nothing breaks, so every stage runs to its end
     measure(model, replace(examples, y=y), replace(SUITE, eps="0").threat)
     cost = measure.cost(10)
     # once a shard: one image shows what a network keeps of it, and FAB counts the classes by one
     tried = {"energies": 2, "smoothness": 1}.get(name, 0)
     assert (model.forwards, model.backwards) == (3 * cost.forward + tried, 3 * cost.backward)
+
+
+def test_autoattack_by_the_own_engine_takes_at_most_what_its_cost_says() -> None:
+    model = own_entrants(SUITE.domain)[0].load()
+    examples = digits("test").examples(0, 3)
+    still, cost = replace(SUITE, eps="0").threat, RobustAccuracy().cost(10)
+    given = model, examples.x, model(examples.x).argmax(1), still
+    both, report = Engine()(*given, through=2)
+    assert (report.forward, report.gradient) == (0, 3 * 10 * 101), "APGD takes exactly what is said of it"
+    _, rest = Engine()(*given, before=both)
+    assert report.gradient + rest.gradient <= 3 * cost.backward
+    assert report.gradient + rest.gradient + rest.forward <= 3 * cost.forward

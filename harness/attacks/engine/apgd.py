@@ -1,10 +1,13 @@
 """Auto-PGD (Croce & Hein 2020), untargeted on the cross-entropy and targeted on the difference-of-logits ratio.
 
-Its iterates are those of AutoAttack's reference, sample by sample, given the same random starts. What errs: nothing, up to
-rounding; a row ends at its first adversarial image, where the reference goes on and keeps its last.
+Its iterates are those of AutoAttack's reference, sample by sample and up to rounding, given the same random starts. A row ends
+at its first adversarial image, where the reference goes on and keeps its last. On a GPU rows are looked at every few steps, for
+each look waits for the device; a row's first adversarial image is kept until then.
 """
 
 from __future__ import annotations
+
+from collections import Counter
 
 import torch
 from torch import Tensor
@@ -34,13 +37,25 @@ def checkpoints(steps: int) -> dict[int, int]:
 
 
 class APGD:
-    """Rows of Auto-PGD; `zero_gradients` counts those whose first gradient vanished."""
+    """Rows of Auto-PGD; `blind` counts those whose first gradient vanished, by example."""
 
     lockstep = False
 
-    def __init__(self, loss: Loss, stage: int, threat: ThreatModel, draws: Draws, steps: int, jobs: Jobs, capacity: int):
+    def __init__(
+        self,
+        loss: Loss,
+        stage: int,
+        threat: ThreatModel,
+        draws: Draws,
+        steps: int,
+        jobs: Jobs,
+        capacity: int,
+        interval: int = 1,
+        blind: Counter[int] | None = None,
+    ):
         self.loss, self.stage, self.threat, self.draws, self.steps = loss, stage, threat, draws, steps
-        self.zero_gradients = 0
+        self.interval, self.quiet, self._since = interval, False, 0
+        self.blind = blind
         self.lanes: Lanes = lanes_for(capacity, jobs)
         shape, dtype = jobs.x.shape[1:], jobs.x.dtype
         for name in ("x", "previous", "best", "gradient", "best_gradient"):
@@ -53,6 +68,9 @@ class APGD:
         for name in ("iteration", "rises"):
             self.lanes.buffer(name, (), torch.int64)
         self.lanes.buffer("reduced", (), torch.bool)
+        if interval > 1:
+            self.lanes.buffer("hit", (), torch.bool)
+            self.lanes.buffer("hit_x", shape, dtype)
         windows = torch.zeros(steps + 1, dtype=torch.int64)
         for at, window in checkpoints(steps).items():
             windows[at] = window
@@ -75,27 +93,56 @@ class APGD:
         lanes["iteration"][rows] = -1
         lanes["rises"][rows] = 0
         lanes["reduced"][rows] = True
+        if self.interval > 1:
+            lanes["hit"][rows] = False
         self._fresh += len(jobs)
 
     def advance(self, network: Prepared) -> Hits:
-        """A step of every row but the new ones, which are evaluated where they begin."""
-        lanes, begun = self.lanes, self.lanes.n - self._fresh
-        if begun:
+        """A step of every row but the new ones, which are evaluated where they begin.
+
+        Where rows are looked at every few steps alone, new ones are evaluated first, so that all take as many steps.
+        """
+        lanes = self.lanes
+        if self._fresh and self.interval > 1:
+            self._evaluate(network, slice(lanes.n - self._fresh, lanes.n))
+        if begun := lanes.n - self._fresh:
             x, stepped = lanes["x"], self._stepped(begun)
             lanes["previous"][:begun] = x[:begun]
             x[:begun] = stepped
-        y, target = lanes["y"], lanes["target"]
+        wrong_rows = self._evaluate(network, slice(0, lanes.n))
+        self._since += 1
+        self.quiet = self._since < self.interval
+        if self.quiet:
+            return no_hits(lanes)
+        self._since = 0
+        if self.interval > 1:
+            rows = lanes["hit"].nonzero().squeeze(1)
+            lanes["hit"].zero_()
+            return Hits(rows, lanes["hit_x"][rows])
+        return wrong_rows
+
+    def _evaluate(self, network: Prepared, rows: slice) -> Hits:
+        """Pass rows forward and backward and learn from it. Gives those that are wrong, or keeps the first of each."""
+        lanes = self.lanes
+        x, y, target = (lanes[name][rows] for name in ("x", "y", "target"))
         values: list[Tensor] = []
 
-        def weights(logits: Tensor, rows: slice) -> Tensor:
-            value, gradient = self.loss(logits, y[rows], target[rows])
+        def weights(logits: Tensor, part: slice) -> Tensor:
+            value, gradient = self.loss(logits, y[part], target[part])
             values.append(value)
             return gradient
 
-        logits, gradient = network.gradient(lanes["x"], weights)
-        rows = wrong(logits, y).nonzero().squeeze(1)
-        hits = Hits(rows, lanes["x"][rows]) if len(rows) else no_hits(lanes)
-        self._learn(torch.cat(values), gradient)  # it may send rows back to their best image
+        logits, gradient = network.gradient(x, weights)
+        bad = wrong(logits, y)
+        if self.interval == 1:
+            found = bad.nonzero().squeeze(1)
+            hits = Hits(found, x[found]) if len(found) else no_hits(lanes)
+        else:
+            first = bad & ~lanes["hit"][rows]
+            lanes["hit"][rows] |= first
+            lanes["hit_x"][rows] = torch.where(per_row(first, x), x, lanes["hit_x"][rows])
+            hits = no_hits(lanes)
+        self._learn(rows, torch.cat(values), gradient)  # it may send rows back to their best image
         return hits
 
     def finished(self) -> Tensor:
@@ -127,30 +174,34 @@ class APGD:
         size = per_row(length(perturbation), x)
         return (natural + perturbation / (size + 1e-12) * size.clamp(max=self.threat.eps)).clamp(0, 1)
 
-    def _learn(self, value: Tensor, gradient: Tensor) -> None:
+    def _learn(self, rows: slice, value: Tensor, gradient: Tensor) -> None:
         """Take over values and gradients at the rows' images; at checkpoints, look at the step sizes."""
-        lanes, fresh = self.lanes, slice(self.lanes.n - self._fresh, self.lanes.n)
-        lanes["gradient"].copy_(gradient)
-        better = value > lanes["best_value"]
+        names = ("x", "gradient", "best", "best_gradient", "value", "best_value", "rises", "iteration")
+        x, own, best, best_gradient, last, best_value, rises, iteration = (self.lanes[name][rows] for name in names)
+        own.copy_(gradient)
+        better = value > best_value
         where = per_row(better, gradient)
-        torch.where(where, lanes["x"], lanes["best"], out=lanes["best"])
-        torch.where(where, gradient, lanes["best_gradient"], out=lanes["best_gradient"])
-        lanes["rises"].add_(value > lanes["value"])
-        lanes["value"].copy_(value)
-        torch.where(better, value, lanes["best_value"], out=lanes["best_value"])
-        lanes["iteration"].add_(1)
+        torch.where(where, x, best, out=best)
+        torch.where(where, gradient, best_gradient, out=best_gradient)
+        rises.add_(value > last)
+        last.copy_(value)
+        torch.where(better, value, best_value, out=best_value)
+        iteration.add_(1)
         if self._fresh:
-            lanes["checked_value"][fresh] = lanes["best_value"][fresh]
-            lanes["value"][fresh] = self.loss.floor
-            self.zero_gradients += int((gradient[fresh].flatten(1).abs().amax(1) == 0).sum())
+            fresh = slice(self.lanes.n - self._fresh, self.lanes.n)
+            self.lanes["checked_value"][fresh] = self.lanes["best_value"][fresh]
+            self.lanes["value"][fresh] = self.loss.floor
+            if self.blind is not None:
+                flat = self.lanes["gradient"][fresh].flatten(1).abs().amax(1) == 0
+                self.blind.update(self.lanes["example"][fresh][flat].tolist())
             self._fresh = 0
-        window = self._windows[lanes["iteration"]]
+        window = self._windows[self.lanes["iteration"]]
         looked = window > 0
-        if looked.any():
+        if self.interval > 1 or looked.any():
             self._look(looked, window)
 
     def _look(self, looked: Tensor, window: Tensor) -> None:
-        """Halve the steps of rows that rise too seldom, or not at all since their last look, and send them back to their best."""
+        """Halve the steps of rows that rise too seldom, or not at all since their last look; send them back to their best."""
         lanes = self.lanes
         seldom = lanes["rises"] <= window * RHO
         stuck = ~lanes["reduced"] & (lanes["checked_value"] >= lanes["best_value"])

@@ -1,4 +1,4 @@
-"""AutoAttack's version "standard" (Croce & Hein 2020) as a queue of rows: the reference's attacks, a full batch, the same flags.
+"""AutoAttack's version "standard" (Croce & Hein 2020) as a queue of rows: the reference's attacks, full batches, equal flags.
 
 An example leaves everywhere at the first image that the classifier itself, in strict float32, gets wrong within the threat
 model; the next one takes its place. What an example comes to depends on its image, its label, the weights and the seed: not
@@ -10,9 +10,8 @@ It errs as AutoAttack does: robust accuracy is an upper bound. Beside it stands 
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +21,7 @@ from harness.attacks.engine.draws import Draws, KeyedDraws, image_keys
 from harness.attacks.engine.fab import TargetedFAB
 from harness.attacks.engine.losses import CrossEntropy, targeted
 from harness.attacks.engine.outcome import STAGES, SURVIVED, Outcome, left_out
+from harness.attacks.engine.report import Report
 from harness.attacks.engine.search import Jobs, RowSearch
 from harness.attacks.engine.square import Square
 from harness.attacks.engine.square_l2 import SquareL2
@@ -39,35 +39,11 @@ TARGETS = 9
 _STATE_BYTES = 256 << 20
 """What rows in flight may take beside the network's own memory."""
 
+_CUDA_INTERVAL = 5
+"""Steps between two looks at the rows of APGD on a GPU, each of which waits for the device."""
+
 _BUFFERS = 10
 """Buffers of an image's size that a row has at most."""
-
-
-@dataclass(frozen=True)
-class Rejected:
-    """Images of a stage that fool the classifier but do not count, and examples that they were found for."""
-
-    stage: str
-    reason: str
-    n: int
-
-
-@dataclass
-class Report:
-    """What happened beside the outcome."""
-
-    rejected: list[Rejected] = field(default_factory=list)
-    zero_gradients: int = 0
-    """Rows of APGD-T whose first gradient vanished."""
-    notes: tuple[str, ...] = ()
-    """What was not done to prepare the network."""
-    classes: int = 0
-    left_out: tuple[str, ...] = ()
-    forward: int = 0
-    gradient: int = 0
-    """Rows passed forward alone, and forward and backward, by the search."""
-    verdicts: int = 0
-    """Rows passed through the classifier itself."""
 
 
 Kept = Callable[[Outcome], None]
@@ -75,7 +51,11 @@ Kept = Callable[[Outcome], None]
 
 @dataclass(frozen=True)
 class Engine:
-    """The attack and its budget. `rows` in flight and `every` (seconds between two calls of `kept`) change no flag."""
+    """The attack and its budget.
+
+    `rows` in flight, `interval` (steps of APGD between two looks at them; None: by the device) and `every` (seconds between
+    two calls of `kept`) change no flag.
+    """
 
     seed: int = 0
     search: Search = "fp32"
@@ -83,6 +63,7 @@ class Engine:
     queries: int = 5000
     targets: int = TARGETS
     rows: int | None = None
+    interval: int | None = None
     every: float = 60.0
     draws: Draws | None = None
 
@@ -96,27 +77,39 @@ class Engine:
         *,
         through: int | Tensor = SURVIVED,
         kept: Kept | None = None,
+        report: Report | None = None,
     ) -> tuple[Outcome, Report]:
         """Attack N >= 1 images (N, C, H, W) in [0, 1] with labels (N,); the model gives float32 logits.
 
         `before` is an outcome to go on from. `through` says after how many stages an example is left alone: a number, or
-        one for each example. `kept` is called with the outcome so far about once in `every` seconds.
+        one for each example. `kept` is called with the outcome so far about once in `every` seconds. `report`
+        is filled in as it goes, and given back.
         """
         with frozen(model), torch.no_grad():
-            return _Attacking(self, model, x, y, threat, kept)(before, through)
+            return _Attacking(self, model, x, y, threat, kept, report or Report())(before, through)
 
 
 class _Attacking:
     """One call of the engine."""
 
-    def __init__(self, engine: Engine, model: nn.Module, x: Tensor, y: Tensor, threat: ThreatModel, kept: Kept | None):
+    def __init__(
+        self,
+        engine: Engine,
+        model: nn.Module,
+        x: Tensor,
+        y: Tensor,
+        threat: ThreatModel,
+        kept: Kept | None,
+        report: Report,
+    ):
         self.engine, self.x, self.y, self.threat, self.kept = engine, x, y, threat, kept
         self.draws = engine.draws or KeyedDraws(engine.seed)
         self.model = model
         self.judge = plain(model, x)
         self.natural = self.judge.logits(x)
         self.keys = image_keys(x)
-        self.report = Report(classes=self.natural.shape[1], left_out=left_out(threat.norm, min(x.shape[2:])))
+        self.report = report
+        report.classes, report.left_out = self.natural.shape[1], left_out(threat.norm, min(x.shape[2:]))
         self._network: Prepared | None = None
         self._told = time.monotonic()
 
@@ -129,7 +122,6 @@ class _Attacking:
             else:
                 found.reached[waiting] = number + 1
         if self._network is not None:
-            self.report.notes = self._network.notes
             self.report.forward, self.report.gradient = self._network.passes.forward, self._network.passes.gradient
         self.report.verdicts = self.judge.passes.forward
         return found, self.report
@@ -138,8 +130,7 @@ class _Attacking:
     def network(self) -> Prepared:
         """The network that is searched; prepared when the first image needs it."""
         if self._network is None:
-            right = self.natural.argmax(1) == self.y
-            self._network = prepare(self.model, self.x[right] if right.any() else self.x, self.engine.search)
+            self._network = prepare(self.model, self.x, self.engine.search, size=self.judge.size)
         return self._network
 
     def _jobs(self, stage: int, examples: Tensor) -> tuple[Jobs, int]:
@@ -157,10 +148,12 @@ class _Attacking:
     def _search(self, stage: int, first: Jobs, capacity: int) -> RowSearch:
         engine, threat = self.engine, self.threat
         match STAGES[stage]:
-            case "apgd-ce":
-                return APGD(CrossEntropy(), stage, threat, self.draws, engine.steps, first, capacity)
-            case "apgd-t":
-                return APGD(targeted(self.report.classes), stage, threat, self.draws, engine.steps, first, capacity)
+            case "apgd-ce" | "apgd-t" as name:
+                loss = CrossEntropy() if name == "apgd-ce" else targeted(self.report.classes)
+                interval = engine.interval or (_CUDA_INTERVAL if self.x.is_cuda else 1)
+                interval = interval if engine.steps % interval == 0 else 1
+                blind = self.report.blind if name == "apgd-t" else None
+                return APGD(loss, stage, threat, self.draws, engine.steps, first, capacity, interval, blind)
             case "fab-t":
                 return TargetedFAB(threat, engine.steps, first, capacity)
             case _:
@@ -183,9 +176,10 @@ class _Attacking:
         begun = capacity // each
         left = torch.zeros(len(self.x), dtype=torch.int64, device=self.x.device)
         left[waiting] = each
-        refused: dict[str, set[int]] = {}
         while search.lanes.n:
-            broken = self._broken(stage, search, found, refused, network=self.network)
+            broken = self._broken(stage, search, found, self.network)
+            if search.quiet:
+                continue
             done = search.finished()
             if broken is not None:
                 gone = done | broken
@@ -205,11 +199,8 @@ class _Attacking:
                 search.admit(more)
                 begun += len(more) // each
             self._keep(found)
-        self._tell(stage, search, refused)
 
-    def _broken(
-        self, stage: int, search: RowSearch, found: Outcome, refused: dict[str, set[int]], network: Prepared
-    ) -> Tensor | None:
+    def _broken(self, stage: int, search: RowSearch, found: Outcome, network: Prepared) -> Tensor | None:
         """Take a step and verify what it found. Gives the rows (bool) of examples that are broken; None for none."""
         hits = search.advance(network)
         if not len(hits.rows):
@@ -219,7 +210,7 @@ class _Attacking:
         checked = verified(self.judge.logits, search.natural(hits.rows), y, hits.x_adv, self.threat)
         for reason, held in checked.reasons.items():
             if bool((against := held & checked.fooling).any()):
-                refused.setdefault(reason, set()).update(example[against].tolist())
+                self.report.refused.setdefault((stage, reason), set()).update(example[against].tolist())
         sure = checked.broken.nonzero().squeeze(1)
         if not len(sure):
             return None
@@ -236,9 +227,3 @@ class _Attacking:
         if self.kept is not None and time.monotonic() - self._told >= self.engine.every:
             self.kept(found)
             self._told = time.monotonic()
-
-    def _tell(self, stage: int, search: RowSearch, refused: Mapping[str, set[int]]) -> None:
-        counts = Counter({reason: len(examples) for reason, examples in refused.items()})
-        self.report.rejected += [Rejected(STAGES[stage], reason, n) for reason, n in sorted(counts.items())]
-        if isinstance(search, APGD) and STAGES[stage] == "apgd-t":
-            self.report.zero_gradients = search.zero_gradients

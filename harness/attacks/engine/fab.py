@@ -1,8 +1,9 @@
 """Targeted fast adaptive boundary attack, FAB-T (Croce & Hein 2020): the nearest point beyond the boundary to one class.
 
 The iterates are the reference's. It passes each new image forward, to see whether it is adversarial, and then, where it is
-not, forward and backward at the same place. Here a row whose last image was not adversarial is passed forward and backward
-at once. A row ends at its first adversarial image within eps; the reference goes on and keeps the nearest.
+not, forward and backward at the same place. Here a row whose last images were not adversarial, which seldom cross the boundary
+next, is passed forward and backward at once. (After a single such image most rows do cross it.) A row ends at its first
+adversarial image within eps; the reference goes on and keeps the nearest.
 """
 
 from __future__ import annotations
@@ -20,11 +21,17 @@ from harness.threat import ThreatModel
 ALPHA_MAX, ETA, BETA = 0.1, 1.05, 0.9
 """The largest share of the step from the natural image, the overshoot, and the step back from an adversarial image."""
 
+_STREAK = 2
+"""After so many images in a row that were not adversarial, the next is not expected to be."""
+
 
 class TargetedFAB:
-    """Rows of FAB-T. A row whose image is `known` needs the gradient there; another is to be judged first."""
+    """Rows of FAB-T. A row whose image is `known` needs the gradient there; another is to be judged first.
 
-    lockstep = False
+    `inside` counts a row's last images that were not adversarial.
+    """
+
+    lockstep, quiet = False, False
 
     def __init__(self, threat: ThreatModel, steps: int, jobs: Jobs, capacity: int):
         self.threat, self.steps = threat, steps
@@ -32,7 +39,7 @@ class TargetedFAB:
         self.lanes.buffer("x", jobs.x.shape[1:], jobs.x.dtype)
         self.lanes.buffer("iteration", (), torch.int64)
         self.lanes.buffer("known", (), torch.bool)
-        self.lanes.buffer("outside", (), torch.bool)
+        self.lanes.buffer("inside", (), torch.int64)
 
     def admit(self, jobs: Jobs) -> None:
         """Begin at the natural image."""
@@ -40,13 +47,13 @@ class TargetedFAB:
         self.lanes["x"][rows] = jobs.x
         self.lanes["iteration"][rows] = 0
         self.lanes["known"][rows] = True
-        self.lanes["outside"][rows] = True
+        self.lanes["inside"][rows] = 0
 
     def advance(self, network: Prepared) -> Hits:
         """Judge the images that nobody has judged; take a step where the gradient is known."""
         lanes = self.lanes
         last = lanes["iteration"] >= self.steps - 1
-        both = lanes["known"] | (~lanes["outside"] & ~last)
+        both = lanes["known"] | ((lanes["inside"] >= _STREAK) & ~last)
         alone = (~both).nonzero().squeeze(1)
         both = both.nonzero().squeeze(1)
         hits = []
@@ -60,11 +67,13 @@ class TargetedFAB:
             stays = torch.ones(len(both), dtype=torch.bool, device=x.device)
             if len(judged):
                 hits.append(self._judged(both[judged], logits[judged]))
-                stays[judged] = ~lanes["outside"][both[judged]]
+                stays[judged] = lanes["inside"][both[judged]] > 0
             going = stays.nonzero().squeeze(1)
             if len(going):
                 rows = both[going]
-                moved = self._stepped(x[going], lanes["natural"][rows], margin(logits, y, target)[going], gradient[going])
+                moved = self._stepped(
+                    x[going], lanes["natural"][rows], margin(logits, y, target)[going], gradient[going]
+                )
                 lanes["x"][rows] = moved
                 lanes["known"][rows] = False
         found = [hit for hit in hits if len(hit.rows)]
@@ -88,7 +97,7 @@ class TargetedFAB:
         """
         lanes = self.lanes
         outside = wrong(logits, lanes["y"][rows])
-        lanes["outside"][rows] = outside
+        lanes["inside"][rows] = torch.where(outside, 0, lanes["inside"][rows] + 1)
         lanes["known"][rows] = True
         lanes["iteration"][rows] += 1
         there = rows[outside]

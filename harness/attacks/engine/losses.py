@@ -39,7 +39,8 @@ class TargetedDLR:
     def __call__(self, logits: Tensor, y: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         top, place = logits.topk(4, dim=1)
         ratio = top.new_tensor([1.0, 0.0, -0.5, -0.5])
-        scale = (top @ ratio + 1e-12).unsqueeze(1)
+        # written out: a product of matrices may sum in another order for another number of rows
+        scale = (top[:, 0] - 0.5 * (top[:, 2] + top[:, 3]) + 1e-12).unsqueeze(1)
         value = margin(logits, y, target).unsqueeze(1) / scale
         gradient = (-value / scale * ratio).to(logits)
         gradient = torch.zeros_like(logits).scatter_(1, place, gradient)

@@ -48,7 +48,9 @@ class Outcome:
 
     def waiting(self, stage: int, through: int | Tensor) -> Tensor:
         """Examples (rising indices) that a stage is to be run on next."""
-        return (self.robust & (self.reached == stage) & (torch.as_tensor(through).to(self.reached) > stage)).nonzero()[:, 0]
+        return (self.robust & (self.reached == stage) & (torch.as_tensor(through).to(self.reached) > stage)).nonzero()[
+            :, 0
+        ]
 
     def copy(self) -> Outcome:
         """The same with tensors of its own."""

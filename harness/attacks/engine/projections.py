@@ -39,14 +39,17 @@ def _moved(size: Tensor, room: Tensor, gap: Tensor, *, linf: bool) -> Tensor:
     limit = room if linf else torch.where(size > 0, room / size, 0)  # the m at which a pixel has no room left
     total = weight.sum(1)
     m = torch.where(total > 0, gap / total, 0)
+    moving = torch.ones_like(m, dtype=torch.bool)
     for _ in range(_STEPS):
         gained = (weight * torch.minimum(limit, m.unsqueeze(1))).sum(1)
         slope = (weight * (limit > m.unsqueeze(1))).sum(1)
         # no slope left: the box ends here, and m is past every limit already
         further = torch.where(slope > 0, (gap - gained) / slope, 0).clamp_min(0)
         ahead = m + further
-        if bool((ahead <= m * (1 + 4 * torch.finfo(m.dtype).eps)).all()):
+        # a row that stands still stays: what it comes to must not depend on how long others go on
+        moving = moving & (ahead > m * (1 + 4 * torch.finfo(m.dtype).eps))
+        if not bool(moving.any()):
             break
-        m = ahead
+        m = torch.where(moving, ahead, m)
     reach = torch.minimum(limit, m.unsqueeze(1))
     return reach if linf else reach * size

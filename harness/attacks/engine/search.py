@@ -41,6 +41,8 @@ class RowSearch(Protocol):
     lanes: Lanes
     lockstep: bool
     """New rows begin only when no other is in flight."""
+    quiet: bool
+    """Nothing can have ended in the last pass: there is no need to look."""
 
     def admit(self, jobs: Jobs) -> None:
         """Begin rows; there is room for them."""

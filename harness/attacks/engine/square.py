@@ -26,9 +26,6 @@ P_INIT = 0.8
 _HALVED = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 """The queries after which that share is halved."""
 
-_NEAR, _FAR = 4, 256
-"""How many queries are looked through at once for one that needs a pass: at first, and where these do not."""
-
 
 def window_side(query: int, channels: int, height: int, width: int, *, least: int) -> int:
     """The side of a query's window in pixels, before it is cut to the image; the schedule is that of 10,000 queries."""
@@ -43,65 +40,81 @@ def margins(logits: Tensor, y: Tensor) -> Tensor:
     return logits.gather(1, label).squeeze(1) - logits.scatter(1, label, -torch.inf).amax(1)
 
 
-@dataclass(frozen=True)
-class Proposals:
-    """The table of all queries, (Q,) each: window, painted ends (Q, C) bool, and what tells proposals of one side apart.
+_NEAR = 32
+"""How many queries are looked through at first for the next that needs a pass."""
 
-    `place` numbers the window's corner among those of its side; `number` is the same for equal proposals of a phase;
-    `end` is the query after the phase's last, and `phases` holds the side and the first query of each.
+
+@dataclass(frozen=True)
+class Phase:
+    """The queries whose windows have one side, (L,) each: the windows' first pixels, and the ends that they paint (L, C) bool.
+
+    `place` numbers the corners of windows as pooling lays them out; `equals` (L, D) lists the queries with the same proposal.
     """
 
+    start: int
+    side: int
     row: Tensor
     column: Tensor
-    side: Tensor
     painted: Tensor
     place: Tensor
-    number: Tensor
-    end: Tensor
-    phases: tuple[tuple[int, int], ...]
+    equals: Tensor
 
-    @classmethod
-    def drawn(cls, draws: Draws, queries: int, shape: tuple[int, int, int], device: torch.device) -> Proposals:
-        """The proposals of so many queries on images of a shape (C, H, W)."""
-        channels, height, width = shape
-        sides = [min(window_side(q, *shape, least=1), height, width) for q in range(queries)]
-        side = torch.tensor(sides, device=device)
-        table = draws.squares(queries, channels, device)
-        row = (table.row * (height - side)).long()
-        column = (table.column * (width - side)).long()
-        painted = table.signs > 0
+    def __len__(self) -> int:
+        return len(self.row)
+
+    def changes(self, up: Tensor) -> Tensor:
+        """Which of its proposals would change patterns (n, C, H, W) bool: (n, L) bool."""
+        windows = F.avg_pool2d(up.float(), self.side, stride=1).flatten(2)
+        return (windows[:, :, self.place] != self.painted.T.float()).any(1)
+
+
+def drawn_phases(draws: Draws, queries: int, shape: tuple[int, int, int], device: torch.device) -> tuple[Phase, ...]:
+    """The proposals of so many queries on images of a shape (C, H, W)."""
+    channels, height, width = shape
+    sides = [min(window_side(q, *shape, least=1), height, width) for q in range(queries)]
+    table = draws.squares(queries, channels, device)
+    starts = [q for q in range(queries) if q == 0 or sides[q] != sides[q - 1]]
+    phases = []
+    for start, stop in zip(starts, [*starts[1:], queries], strict=True):
+        side = sides[start]
+        row = (table.row[start:stop] * (height - side)).long()
+        column = (table.column[start:stop] * (width - side)).long()
+        painted = table.signs[start:stop] > 0
         place = row * (width - side + 1) + column
         code = place * 2**channels + (painted * 2 ** torch.arange(channels, device=device)).sum(1)
-        number, end, phases = torch.zeros_like(row), torch.zeros_like(row), []
-        starts = [q for q in range(queries) if q == 0 or sides[q] != sides[q - 1]]
-        for start, stop in zip(starts, [*starts[1:], queries], strict=True):
-            number[start:stop] = code[start:stop].unique(return_inverse=True)[1]
-            end[start:stop] = stop
-            phases.append((sides[start], start))
-        return cls(row, column, side, painted, place, number, end, tuple(phases))
+        phases.append(Phase(start, side, row, column, painted, place, _equals(code)))
+    return tuple(phases)
 
-    @property
-    def longest(self) -> int:
-        """How many different proposals a phase has at most."""
-        return int(self.number.max()) + 1
+
+def _equals(code: Tensor) -> Tensor:
+    """For each of L numbers the places of all that are equal to it, (L, D), filled up with its own place."""
+    _, group, counts = code.unique(return_inverse=True, return_counts=True)
+    order = group.argsort(stable=True)
+    first = counts.cumsum(0) - counts
+    offset = torch.arange(int(counts.max()), device=code.device)
+    places = order[(first[group].unsqueeze(1) + offset).clamp_max(len(code) - 1)]
+    own = torch.arange(len(code), device=code.device).unsqueeze(1)
+    return torch.where(offset < counts[group].unsqueeze(1), places, own)
 
 
 class Square:
-    """Rows of Square under Linf. `up` says which end each pixel is at, `tried` which proposals were refused there."""
+    """Rows of Square under Linf: `up` says which end each pixel is at, `open` which queries of the phase need a pass."""
 
-    lockstep = False
+    lockstep, quiet = False, False
 
     def __init__(self, threat: ThreatModel, draws: Draws, queries: int, jobs: Jobs, capacity: int):
-        self.threat, self.draws, self.queries = threat, draws, queries
+        self.threat, self.draws = threat, draws
         shape, dtype, device = tuple(jobs.x.shape[1:]), jobs.x.dtype, jobs.x.device
-        self.proposals = Proposals.drawn(draws, queries, shape, device)  # type: ignore[arg-type]
+        self.phases = drawn_phases(draws, queries, shape, device)  # type: ignore[arg-type]
         self.lanes: Lanes = lanes_for(capacity, jobs)
         self.lanes.buffer("low", shape, dtype)
         self.lanes.buffer("high", shape, dtype)
         self.lanes.buffer("up", shape, torch.bool)
         self.lanes.buffer("margin", (), dtype)
+        self.lanes.buffer("phase", (), torch.int64)
         self.lanes.buffer("query", (), torch.int64)
-        self.lanes.buffer("tried", (self.proposals.longest,), torch.bool)
+        self._longest = max(map(len, self.phases), default=1)
+        self.lanes.buffer("open", (self._longest,), torch.bool)
         self._rows = torch.arange(shape[1], device=device)
         self._columns = torch.arange(shape[2], device=device)
         self._fresh = 0
@@ -113,100 +126,90 @@ class Square:
         lanes["low"][rows], lanes["high"][rows] = bounds(jobs.x, self.threat)
         lanes["up"][rows] = self.draws.stripes(jobs.keys, channels, width) > 0
         lanes["margin"][rows] = torch.inf
-        lanes["query"][rows] = -1
-        lanes["tried"][rows] = False
+        lanes["phase"][rows] = -1
+        lanes["query"][rows] = 0
+        lanes["open"][rows] = False
         self._fresh += len(jobs)
 
     def advance(self, network: Prepared) -> Hits:
-        """The next proposal of every row that needs a pass; new rows are evaluated where they begin."""
+        """The next proposal of every row; rows for which none is left that needs a pass are finished.
+
+        New rows are evaluated where they begin.
+        """
         lanes, begun = self.lanes, self.lanes.n - self._fresh
-        if begun:
-            self._skip(begun)
-        query = lanes["query"]
-        rows = (query < self.queries).nonzero().squeeze(1)
-        if not len(rows):
+        query = self._next(begun)
+        phase = lanes["phase"]
+        proposed = lanes["up"].clone()
+        for number, rows in self._by_phase(begun):
+            proposed[rows] = self._painted(proposed[rows], self.phases[number], query[rows])
+        asked = (phase < len(self.phases)).nonzero().squeeze(1)
+        if not len(asked):
             return no_hits(lanes)
-        everything = len(rows) == lanes.n
-        low, high, up, y, margin = (
-            lanes[name] if everything else lanes[name][rows] for name in ("low", "high", "up", "y", "margin")
-        )
-        asked = query[rows]
-        proposed = self._painted(up, asked)
-        x = torch.where(proposed, high, low)
+        if len(asked) == lanes.n:
+            x, y = torch.where(proposed, lanes["high"], lanes["low"]), lanes["y"]
+        else:
+            x, y = torch.where(proposed[asked], lanes["high"][asked], lanes["low"][asked]), lanes["y"][asked]
         found = margins(network.logits(x), y)
-        better = found < margin
-        accepted = better.nonzero().squeeze(1)
-        if self._fresh < lanes.n:
-            tried = lanes["tried"]
-            tried[rows, self.proposals.number[asked.clamp_min(0)]] = True
-            tried[rows[accepted]] = False
-        lanes["up"][rows[accepted]] = proposed[accepted]
-        lanes["margin"][rows[accepted]] = found[accepted]
-        self._go_on(rows, asked + 1)
+        better = found < lanes["margin"][asked]
+        accepted = asked[better]
+        lanes["up"][accepted] = proposed[accepted]
+        lanes["margin"][accepted] = found[better]
+        for number, rows in self._by_phase(begun):
+            known = self.phases[number].equals[query[rows]]
+            lanes["open"][rows.unsqueeze(1), known] = False
+        self._open(accepted[accepted < begun], query)
         self._fresh = 0
-        fooling = accepted[found[accepted] <= 0]
-        return Hits(rows[fooling], x[fooling])
+        fooling = (better & (found <= 0)).nonzero().squeeze(1)
+        return Hits(asked[fooling], x[fooling])
 
     def finished(self) -> Tensor:
         """Rows that have asked all their queries."""
-        return self.lanes["query"] >= self.queries
+        return self.lanes["phase"] >= len(self.phases)
 
     def natural(self, rows: Tensor) -> Tensor:
         """The natural images of some rows."""
         return self.lanes["natural"][rows]
 
-    def _painted(self, up: Tensor, query: Tensor) -> Tensor:
-        """The patterns with their proposals; a new row (query -1) proposes what it is."""
-        table, q = self.proposals, query.clamp_min(0)
-        side = table.side[q].masked_fill(query < 0, 0).unsqueeze(1)
-        down, across = self._rows - table.row[q].unsqueeze(1), self._columns - table.column[q].unsqueeze(1)
+    def _by_phase(self, n: int) -> list[tuple[int, Tensor]]:
+        """The phases that the first n rows are in, with their rows."""
+        phase = self.lanes["phase"][:n]
+        there = [number for number in phase.unique().tolist() if 0 <= number < len(self.phases)]
+        return [(number, (phase == number).nonzero().squeeze(1)) for number in there]
+
+    def _painted(self, up: Tensor, phase: Phase, query: Tensor) -> Tensor:
+        """Patterns (n, C, H, W) with a proposal each."""
+        down, across = self._rows - phase.row[query].unsqueeze(1), self._columns - phase.column[query].unsqueeze(1)
+        side = phase.side
         inside = ((down >= 0) & (down < side)).unsqueeze(2) & ((across >= 0) & (across < side)).unsqueeze(1)
-        return torch.where(inside.unsqueeze(1), table.painted[q][:, :, None, None], up)
+        return torch.where(inside.unsqueeze(1), phase.painted[query][:, :, None, None], up)
 
-    def _skip(self, n: int) -> None:
-        """Move the first n rows on to their next query that needs a pass, or to the end."""
-        rows, ahead = torch.arange(n, device=self.lanes["query"].device), _NEAR
+    def _next(self, n: int) -> Tensor:
+        """The next query of each row, counted from its phase's first; the first n rows go on to the phase that has one."""
+        lanes = self.lanes
+        query, rows = lanes["query"], torch.arange(n, device=lanes["query"].device)
+        near = query[:n].unsqueeze(1) + torch.arange(_NEAR, device=query.device)
+        here = lanes["open"][:n].gather(1, near.clamp_max(self._longest - 1)).to(torch.uint8)
+        query[:n] += here.argmax(1)
+        rows = (here.amax(1) == 0).nonzero().squeeze(1)
         while len(rows):
-            rows = rows[self._looked_through(rows, ahead)]
-            ahead = _FAR
+            left = lanes["open"][rows]
+            query[rows] = left.to(torch.uint8).argmax(1)
+            rows = rows[~left.any(1) & (lanes["phase"][rows] < len(self.phases))]
+            lanes["phase"][rows] += 1
+            self._open(rows, None)
+        return query
 
-    def _looked_through(self, rows: Tensor, ahead: int) -> Tensor:
-        """Look through the next queries of some rows, and move these on. Gives which of them are to look further."""
-        table, lanes = self.proposals, self.lanes
-        first = lanes["query"][rows]
-        here = first < self.queries
-        end = table.end[first.clamp_max(self.queries - 1)]
-        queries = first.unsqueeze(1) + torch.arange(ahead, device=first.device)
-        inside = (queries < end.unsqueeze(1)) & here.unsqueeze(1)
-        queries = queries.clamp_max(self.queries - 1)
-        idle = lanes["tried"][rows].gather(1, table.number[queries]) | self._changes_nothing(rows, queries, first)
-        needs = inside & ~idle
-        found, at = needs.any(1), needs.int().argmax(1)
-        # a phase is looked through to its end, and the next one anew
-        self._go_on(rows, torch.where(found, first + at, torch.minimum(first + ahead, end)).where(here, first))
-        return ~found & (lanes["query"][rows] < self.queries)
-
-    def _changes_nothing(self, rows: Tensor, queries: Tensor, first: Tensor) -> Tensor:
-        """Which of the queries (m, L) of rows (m,) would paint windows that are painted so already."""
-        table, result = self.proposals, torch.ones_like(queries, dtype=torch.bool)
-        sides = table.side[first.clamp_max(self.queries - 1)]
-        for side in sides.unique().tolist():
-            mine = (sides == side).nonzero().squeeze(1)
-            patterns = self.lanes["up"][rows[mine]].to(self.lanes["low"].dtype)
-            windows = F.avg_pool2d(patterns, side, stride=1).flatten(2)
-            asked = queries[mine]
-            place = table.place[asked].clamp_max(windows.shape[2] - 1).unsqueeze(1).expand(-1, windows.shape[1], -1)
-            painted = table.painted[asked].permute(0, 2, 1).to(windows.dtype)
-            result[mine] = (windows.gather(2, place) == painted).all(1)
-        return result
-
-    def _go_on(self, rows: Tensor, query: Tensor) -> None:
-        """Set the rows' next queries; what was refused with windows of another side is forgotten."""
-        lanes, table, last = self.lanes, self.proposals, self.queries - 1
-        before = lanes["query"][rows]
-        lanes["query"][rows] = query
-        # a new row has refused nothing
-        other = table.end[before.clamp(0, last)] != table.end[query.clamp(0, last)]
-        changed = rows[other]
-        if len(changed):
-            lanes["tried"][changed] = False
+    def _open(self, rows: Tensor, after: Tensor | None) -> None:
+        """Say which queries of their phases rows need a pass for: those `after` the query that changed their pattern."""
+        lanes = self.lanes
+        phase = lanes["phase"][rows]
+        for number in phase.unique().tolist():
+            mine = rows[phase == number]
+            lanes["open"][mine] = False
+            if number == len(self.phases):
+                continue
+            one = self.phases[number]
+            needed = one.changes(lanes["up"][mine])
+            if after is not None:
+                needed &= torch.arange(len(one), device=rows.device) > after[mine].unsqueeze(1)
+            lanes["open"][mine, : len(one)] = needed

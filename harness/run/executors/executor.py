@@ -95,7 +95,7 @@ def executor_for(devices: Sequence[torch.device], workers: int | None) -> Execut
 
 def _run(workers: Workers, plan: Plan, tasks: Sequence[Task], store: Store, report: Report) -> None:
     number = {(task.judged, task.key): number for number, task in reversed([*enumerate(plan.tasks)])}
-    waiting = groups(sorted(tasks, key=lambda task: number[task.judged, task.key]), workers.count)
+    waiting = groups(sorted(tasks, key=lambda task: number[task.judged, task.key]), workers.count, plan.suite.shape)
     while waiting:
         jobs = [MeasureTasks(tuple(number[task.judged, task.key] for task in group), store) for group in waiting]
         again: list[tuple[Task, ...]] = []

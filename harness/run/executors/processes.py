@@ -22,6 +22,7 @@ from multiprocessing.process import BaseProcess
 import torch
 import torch.multiprocessing as multiprocessing
 
+from harness.classifier.allocation import keep_freed_memory
 from harness.classifier.determinism import deterministic
 from harness.errors import BadInput, one_line
 from harness.run.executors.place import Answer, Assignment, Bench, Fault
@@ -47,6 +48,7 @@ def watch_parent(parent: int) -> None:
 def _work(plan: Plan, device: torch.device, pipe: Connection, parent: int) -> None:
     """A worker: takes jobs from the pipe until it closes, and answers each with what became of it."""
     watch_parent(parent)
+    keep_freed_memory()
     bench = Bench(plan, device)
     with deterministic(device):
         while True:
