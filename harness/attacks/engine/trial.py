@@ -17,8 +17,10 @@ from harness.threat import ThreatModel
 _STEPS, _QUERIES = (2, 6), (10, 40)
 
 
-def trial(engine: Engine, model: nn.Module, x: Tensor, threat: ThreatModel, shares: Sequence[float] = (1, 1, 1, 1)) -> float:
-    """Seconds that the engine takes on images x (N, C, H, W) at most; `shares` of them go through each stage.
+def trial(
+    engine: Engine, model: nn.Module, x: Tensor, threat: ThreatModel, shares: Sequence[float] = (1,) * 4
+) -> float:
+    """Seconds that the engine takes on images x (N, C, H, W) at most; `shares` of them go through the stages.
 
     The steps are timed at eps 0, where nothing breaks. Each stage is timed with few steps and with some more: the difference
     is what steps cost, and the rest is done once.
