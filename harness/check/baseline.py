@@ -106,6 +106,11 @@ def from_record(record: Record, arrays_folder: Path) -> Baseline:
 def baseline_of(measured: Measured) -> Baseline:
     """The baseline that a record with its arrays gives. Raises BadInput where it holds no per-sample flags."""
     record = measured.record
+    for name in (name for name, m in record.measurements.items() if name in KEPT and m.bounded):
+        raise BadInput(
+            f"expected a complete {name} of {record.entrant.name}, got a bounded one: flags are missing; complete it with"
+            f" harness run --measures {name}"
+        )
     arrays: dict[str, np.ndarray] = {}
     found = []
     for name in (name for name in record.measurements if name in KEPT):

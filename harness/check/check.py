@@ -216,6 +216,11 @@ class Check:
         was = self.baseline.description.values[gate.value]
         if was.value is None or now.value is None:
             who, value = ("baseline", was) if was.value is None else ("candidate", now)
+            if value.bounded:
+                raise BadInput(
+                    f"expected a complete {gate.value} of the {who}, got a bounded one: {value}; complete it with"
+                    f" harness run --measures {gate.value.partition('.')[0]}"
+                )
             raise BadInput(
                 f"expected a number for {gate.value} of the {who}, got none ({value.reason}); leave its gate out"
             )

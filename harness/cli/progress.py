@@ -40,9 +40,10 @@ def following(plan: Plan, todo: Sequence[Task], faults: Faults) -> Iterator[Repo
             key = done.task.judged, done.task.measure.name
             name = plan.judged[done.task.judged].name
             progress.advance(whole)
-            progress.advance(bars[key])
+            if key in bars:  # a bounded answer that is completed brings tasks that were not planned
+                progress.advance(bars[key])
             if done.fault is None:
-                left[key] -= 1
+                left[key] = left.get(key, 0) - 1
                 if left[key] == 0:
                     progress.update(bars[key], visible=False)
                     told(f"measured {name}: {key[1]}")

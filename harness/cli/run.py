@@ -43,7 +43,8 @@ class RunOptions:
 )
 @click.option(
     "--measures",
-    help="Comma-separated, generation also with a preset or file (generation:50k, generation:mine.toml); default: the suite's.",
+    help="Comma-separated, generation also with a preset or file (generation:50k, generation:mine.toml); autoattack:bounded:"
+    " faster, an interval; default: the suite's.",
 )
 @click.option(
     "--limit",

@@ -120,6 +120,14 @@ class Measure(Protocol):
         """(n,) bool: which examples it leaves right, from its per-sample arrays; None where it tells no such thing."""
         return None
 
+    def whole(self) -> Measure | None:
+        """The complete measure that this one answers a part of; None: it is complete itself."""
+        return None
+
+    def stands(self, arrays: Mapping[str, np.ndarray]) -> bool:
+        """Whether its answer, from the arrays of all examples, is one; where it is not, `whole` is measured."""
+        return True
+
     def content(self, images: ImageSet, start: int, stop: int) -> str:
         """What the units start to stop are made of beside the settings, as a hash; part of the key of their shard."""
         return images.content(start, stop)

@@ -6,6 +6,7 @@ accuracy (Croce & Hein 2020). Flags carry AutoAttack's own doubts about an evalu
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, Self, get_args
@@ -23,6 +24,7 @@ from harness.classifier.logits import natural_logits
 from harness.classifier.prepared import Search, chosen_search
 from harness.data.images import Examples
 from harness.errors import BadInput
+from harness.measures import bounded as bounds
 from harness.measures import doubts
 from harness.measures.intervals import proportion
 from harness.measures.measure import Cost, Kept, Measure, Note, ShardResult, Summary, flags_of, joined_notes
@@ -33,9 +35,6 @@ from leaderboards.records.schema import Quantity
 
 SQUARE_GAIN = 0.002
 """AutoAttack doubts an evaluation in which Square, the black-box stage, still breaks more than this share."""
-
-BOUNDED_SHARE = 0.1
-"""Which share of the survivors of both APGD a bounded evaluation runs to the end."""
 
 _CHECKED = 250
 """Examples that are passed through the classifier at once before the attacks."""
@@ -73,6 +72,10 @@ class RobustAccuracy(Measure):
             raise BadInput(
                 f"expected --search with --engine harness, got {self.search!r} with pyautoattack; leave --search out"
             )
+        if self.engine == "pyautoattack" and self.bounded:
+            raise BadInput(
+                "expected autoattack:bounded with --engine harness, got pyautoattack, which runs all stages; name autoattack"
+            )
 
     @property
     def any_range(self) -> bool:
@@ -88,7 +91,7 @@ class RobustAccuracy(Measure):
         by: dict[str, Any] = {"engine": self.engine, "batch_size": self.batch_size}
         if self.engine == "harness":
             by = {"engine": own.ALGORITHM, "search": self.search}
-        part = {"bounded": BOUNDED_SHARE} if self.bounded else {}
+        part = {"bounded": bounds.SHARE} if self.bounded else {}
         return {"version": "standard", "stages": list(STAGES), "targets": TARGETS, **by, **part}
 
     def kin(self) -> tuple[Self, ...]:
@@ -103,9 +106,18 @@ class RobustAccuracy(Measure):
 
     def through(self, examples: Examples) -> int | Tensor:
         """How many stages are run on the examples: a number, or one for each, (n,)."""
-        return SURVIVED
+        return bounds.through(examples.x, self.seed) if self.bounded else SURVIVED
+
+    def whole(self) -> Self | None:
+        return replace(self, bounded=False) if self.bounded else None
+
+    def stands(self, arrays: Mapping[str, np.ndarray]) -> bool:
+        return not self.bounded or bounds.Bound.of(arrays).holds
 
     def correct(self, arrays: Mapping[str, np.ndarray]) -> np.ndarray | None:
+        """See Measure; None for a bounded answer, which does not know it of every example."""
+        if "reached" in arrays and self.reached(arrays) < SURVIVED:
+            return None
         return arrays["stage"] == SURVIVED
 
     def quantities(self) -> Mapping[str, Quantity]:
@@ -143,7 +155,10 @@ class RobustAccuracy(Measure):
                 "fab-t": Cost(targets * 200, targets * 150),
                 "square": Cost(5001, 0),
             }
-            used = list(passes.values())
+            # a bounded answer runs the last stages on one example in ten; what it takes to complete it is not counted
+            used = [
+                cost if number < bounds.FIRST else self._part_of(cost) for number, cost in enumerate(passes.values())
+            ]
         else:
             # pyautoattack 0.2.0: APGD takes 100 steps and a first gradient, FAB 100 steps of two passes, Square 5,000 queries
             passes = {
@@ -159,7 +174,13 @@ class RobustAccuracy(Measure):
     def trial(self, model: nn.Module, examples: Examples, threat: ThreatModel) -> float:
         if self.engine == "pyautoattack":
             return Cascade(self.seed, self.batch_size).trial(model, examples.x, examples.y, threat)
-        return trial(self._engine(examples), model, examples.x, threat)
+        shares = [1.0 if number < bounds.FIRST or not self.bounded else bounds.SHARE for number in range(len(STAGES))]
+        return trial(self._engine(examples), model, examples.x, threat, shares)
+
+    def _part_of(self, cost: Cost) -> Cost:
+        """Of a stage that not every example goes through."""
+        share = bounds.SHARE if self.bounded else 1.0
+        return Cost(math.ceil(share * cost.forward), math.ceil(share * cost.backward))
 
     def _engine(self, examples: Examples) -> own.Engine:
         return own.Engine(self.seed, chosen_search(self.search, examples.x.device))
@@ -196,6 +217,8 @@ class RobustAccuracy(Measure):
         found, _ = self._engine(examples)(
             model, examples.x, examples.y, threat, state, through=wanted, kept=keep, report=report
         )
+        if isinstance(wanted, Tensor):  # what a complete run may have left of the others is no part of the sample
+            found = replace(found, reached=torch.minimum(found.reached, wanted.to(found.reached)))
         return ShardResult(arrays_of(found), joined_notes(notes, doubts.reported(report)))
 
     def reached(self, arrays: Mapping[str, np.ndarray]) -> int:
@@ -239,10 +262,15 @@ class RobustAccuracy(Measure):
 
     def summarise(self, arrays: Mapping[str, np.ndarray], notes: Sequence[Note]) -> Summary:
         stage = arrays["stage"]
-        values = {"autoattack_accuracy": proportion(stage == SURVIVED)}
-        for k, name in enumerate(STAGES):
-            values[f"accuracy_after.{name}"] = proportion(stage > k)
         seen = list(notes)
+        run = len(STAGES)
+        values = {"autoattack_accuracy": proportion(stage == SURVIVED)}
+        if self.bounded and (bound := bounds.Bound.of(arrays)).sampled < bound.survivors:
+            run = bounds.FIRST
+            values = {"autoattack_accuracy": bound.value}
+            seen.append(Note("bounded", bound.words))
+        for k, name in enumerate(STAGES[:run]):
+            values[f"accuracy_after.{name}"] = proportion(stage > k)
         by_square = int(np.count_nonzero(stage == STAGES.index("square")))
         if by_square > SQUARE_GAIN * len(stage):
             message = (

@@ -12,6 +12,7 @@ import numpy as np
 from filelock import FileLock
 
 from harness.measures.measure import Measure
+from harness.run.completion import answered
 from harness.run.plan import Judged, Plan, Task
 from harness.run.portable import portable_spec, portable_values, portable_words
 from harness.run.store import Shard, Store
@@ -157,12 +158,11 @@ def _write_findings(plan: Plan, store: Store, out: Path) -> list[Record]:
         found: dict[str, Measurement] = {}
         parameters = 0
         for measure in plan.measures:
-            tasks = plan.of(index, measure.name)
             # the images that broke examples stay in the shards: of a large suite they are gigabytes
-            read = (store.read(task.key, measure.heavy_arrays) for task in tasks)
-            shards = [shard for shard in read if shard is not None]
-            if shards and len(shards) == len(tasks):
-                found[measure.name] = measurement(measure, shards, folder, plan.suite.shard_size)
+            answer = answered(plan.of(index, measure.name), store)
+            if answer is not None:
+                by, shards = answer
+                found[measure.name] = measurement(by, shards, folder, plan.suite.shard_size)
                 parameters = shards[0].parameters
         if not found:
             continue
@@ -237,12 +237,21 @@ def _merged(results: Path, folder: Path, record: Record) -> Record:
         except RecordError:
             old = None  # what cannot be read cannot be kept
     if old is not None and of_the_same(old, record.suite, record.entrant.weights_sha256):
-        merged = {**old.measurements, **record.measurements}
+        merged = {**old.measurements, **{name: _kept(old, found) for name, found in record.measurements.items()}}
         record = record.model_copy(update={"measurements": {name: merged[name] for name in sorted(merged)}})
     write_record(results, record)
     if old is not None:
         _drop_unused(results, folder, {arrays.sha256 for arrays in old.arrays.values()})
     return read_record(path)
+
+
+def _kept(old: Record, found: Measurement) -> Measurement:
+    """What stands in a record from now on: a bounded answer does not take the place of a complete one of the same attack."""
+    held = old.measurements.get(found.measure)
+    if held is None or not found.bounded or held.bounded or (held.version, held.seed) != (found.version, found.seed):
+        return found
+    plain = {key: setting for key, setting in found.settings.items() if key != "bounded"}
+    return held if held.settings == plain else found
 
 
 def _drop_unused(results: Path, folder: Path, candidates: set[str]) -> None:

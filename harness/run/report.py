@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from harness.measures import MEASURES
 from harness.run.plan import Plan, Task
-from leaderboards.board.entry import Entry
+from leaderboards.board.entry import Basis, Entry
 from leaderboards.board.generation import MEASURE as GENERATION
 from leaderboards.board.generation import ScoreRow, scale_of, score_rows, score_tables
 from leaderboards.board.labels import SETS
@@ -56,7 +56,10 @@ def headline_columns(records: Sequence[Record]) -> dict[Name, Quantity]:
 
 
 def as_text(value: Value | None, unit: str) -> str:
-    """A number in its unit; accuracies with their interval."""
+    """A number in its unit; accuracies with their interval. A bounded one is its interval alone."""
+    if value is not None and value.bounded and value.low is not None and value.high is not None:
+        known = [f"{100 * end:.1f}" if unit == "fraction" else f"{end:.3f}" for end in (value.low, value.high)]
+        return f"{'-'.join(known)} (bounded)"
     if value is None or value.value is None:
         return "-"
     if unit == "fraction":
@@ -75,8 +78,13 @@ def heading(said: Quantity) -> str:
 
 
 def ranked(records: Sequence[Record]) -> list[Record]:
-    """Best robust accuracy first."""
-    return sorted(records, key=lambda record: -(ranking[0] if (ranking := Entry(record).ranking) else -1))
+    """Best robust accuracy first; a bounded one by its low end, after a complete one that is level with that."""
+
+    def place(record: Record) -> tuple[float, bool]:
+        ranking = Entry(record).ranking
+        return (-ranking[0], ranking[1] is Basis.BOUNDED) if ranking else (1.0, False)
+
+    return sorted(records, key=place)
 
 
 def result_row(record: Record, shown: dict[Name, Quantity]) -> tuple[str, ...]:

@@ -17,6 +17,9 @@ from zoo.checkpoints import own_entrants
 from zoo.entrant import did_you_mean
 from zoo.own_code import OwnCode, raised
 
+BOUNDED = "autoattack:bounded"
+"""AutoAttack with an interval for an answer: faster; without `:bounded` it is completed later."""
+
 
 @dataclass
 class Faults:
@@ -41,8 +44,11 @@ class Faults:
 
 
 def chosen_measures(names: Sequence[str], suite: Suite) -> list[Measure]:
-    """Measures by their names (generation also with a preset or a TOML file), else the suite's, in their fixed order."""
+    """Measures by their names, else the suite's, in their fixed order. generation may have a preset or a TOML file behind it,
+    autoattack the word `bounded` (harness.measures.bounded)."""
     wanted = list(names) or list(suite.measures)
+    bounded = _bounded(wanted)
+    wanted = ["autoattack" if name == BOUNDED else name for name in wanted]
     presets = [name.removeprefix("generation:") for name in wanted if name.startswith("generation:")]
     for preset in presets:
         if preset not in PRESETS and not preset.endswith(".toml"):
@@ -63,8 +69,20 @@ def chosen_measures(names: Sequence[str], suite: Suite) -> list[Measure]:
         )
     usual = PRESETS["short" if suite.dataset == "digits" else "10k"]
     drawn = [PRESETS.get(preset) or read_generation(Path(preset), usual) for preset in presets] or [usual]
-    chosen = {**MEASURES, "generation": drawn[0]}
+    attack = MEASURES["autoattack"]
+    assert isinstance(attack, RobustAccuracy)
+    chosen = {**MEASURES, "autoattack": replace(attack, bounded=bounded), "generation": drawn[0]}
     return [*(chosen[name] for name in MEASURES if name in wanted), *map(own_measure, dict.fromkeys(own))]
+
+
+def _bounded(wanted: Sequence[str]) -> bool:
+    """Whether AutoAttack's bounded answer is asked for. Raises BadInput for another preset of it, and for both answers."""
+    presets = {name for name in wanted if name.startswith("autoattack:")}
+    for other in sorted(presets - {BOUNDED}):
+        raise BadInput(f"expected autoattack or {BOUNDED}, got {other!r}; choose one of the two")
+    if presets and "autoattack" in wanted:
+        raise BadInput(f"expected one of autoattack and {BOUNDED}, got both; a record holds one answer, name one")
+    return bool(presets)
 
 
 def own_measure(name: str) -> Measure:

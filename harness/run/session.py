@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +12,7 @@ import torch
 import zoo
 from harness.errors import BadInput, one_line
 from harness.measures import Measure
+from harness.run.completion import completing, waiting
 from harness.run.estimate import estimate
 from harness.run.executors.executor import Executor, Report
 from harness.run.findings import write_findings
@@ -54,11 +55,12 @@ class Session:
     plan: Plan
     store: Store
     out: Path
+    tell: Callable[[str], None] = lambda line: None
 
     @cached_property
     def todo(self) -> tuple[Task, ...]:
         """The tasks that have no shard yet."""
-        return self.plan.todo(self.store)
+        return waiting(self.plan, self.store)
 
     def estimate(self, workers: Sequence[torch.device], faults: Faults) -> float:
         """Seconds that the tasks take at most; entrants that cannot be tried are named and left out."""
@@ -75,10 +77,16 @@ class Session:
     def __call__(self, executor: Executor, report: Report) -> list[Record]:
         """Measure what is missing and write the records.
 
-        Whatever ends the run early, what is measured goes into records before the exception leaves.
+        A bounded answer that does not stand is completed, which brings tasks that were not in the plan. Whatever ends the run
+        early, what is measured goes into records before the exception leaves.
         """
         try:
             executor(self.plan, self.todo, self.store, report)
+            if (rest := completing(self.plan, self.store)) is not None:
+                for judged, measure in dict.fromkeys((task.judged, task.measure.name) for task in rest.tasks):
+                    why = "a sampled example broke, or nothing was left out"
+                    self.tell(f"{rest.judged[judged].name}: {measure} is completed ({why})")
+                executor(rest, rest.todo(self.store), self.store, report)
         finally:
             with undisturbed():
                 records = write_findings(self.plan, self.store, self.out)
@@ -129,4 +137,4 @@ def begin(request: Request, faults: Faults) -> Session | None:
             faults.add(one.name, one_line(error), bad_input=True)
     if not free:
         return None
-    return Session(plan.of_entrants(free), Store(request.out / "shards"), request.out)
+    return Session(plan.of_entrants(free), Store(request.out / "shards"), request.out, faults.tell)

@@ -1,7 +1,8 @@
 """The board: records and published rows of one suite, ranked into a table.
 
 Only records that judged the same images under the same threat model stand in one ranking. A rank rests on robust
-accuracies that are upper bounds; entries whose intervals overlap are ordered by their values all the same.
+accuracies that are upper bounds; entries whose intervals overlap are ordered by their values all the same. A bounded entry,
+of which an interval alone is known, stands below every number that its interval holds.
 """
 
 from __future__ import annotations
@@ -201,15 +202,18 @@ def _seeds(record: Record) -> list[str]:
 
 
 def _ranked(entries: Sequence[Entry]) -> tuple[Entry, ...]:
-    """Best first; equal accuracies share a rank, the next is skipped (1, 2, 2, 4); entries without one come last."""
+    """Best first; equal accuracies share a rank, the next is skipped (1, 2, 2, 4); entries without one come last.
 
-    def accuracy(entry: Entry) -> float:
+    A bounded entry comes after a complete one that is level with its low end.
+    """
+
+    def level(entry: Entry) -> tuple[float, bool]:
         # rounded: a fraction and a percentage over 100 that mean the same may differ in the last bit
-        return round(entry.ranking[0], 9) if entry.ranking else -1.0
+        return (-round(entry.ranking[0], 9), entry.ranking[1] is Basis.BOUNDED) if entry.ranking else (1.0, False)
 
-    ordered = sorted(entries, key=lambda e: (-accuracy(e), e.name.casefold(), e.name, e.record is None))
+    ordered = sorted(entries, key=lambda e: (level(e), e.name.casefold(), e.name, e.record is None))
     ranked: list[Entry] = []
-    for level, group in groupby(ordered, key=accuracy):
-        rank = len(ranked) + 1 if level >= 0 else None
+    for (less, _), group in groupby(ordered, key=level):
+        rank = len(ranked) + 1 if less <= 0 else None
         ranked += [replace(entry, rank=rank) for entry in group]
     return tuple(ranked)

@@ -50,7 +50,9 @@ def by_energy(record: Record, folder: Path) -> ByEnergy | None:
     n = len(energy)
     correct = energies.get("natural_correct", read_measured(record, "standard", folder).get("correct"))
     stage = read_measured(record, "autoattack", folder).get("stage")
-    by_autoattack = stage is not None and len(stage) == n
+    # of a bounded result no flag is known for the examples that were not attacked to the end
+    whole = "autoattack" in record.measurements and not record.measurements["autoattack"].bounded
+    by_autoattack = stage is not None and len(stage) == n and whole
     robust = stage == len(STAGES) if stage is not None and by_autoattack else energies["pgd.correct"]
     if n < PARTS or correct is None or len(correct) != n or not np.isfinite(energy).all():
         return None

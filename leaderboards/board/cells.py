@@ -35,21 +35,22 @@ class Scale:
 
 @dataclass(frozen=True)
 class Bar:
-    """An interval and its value on a scale, in percent of the scale's length."""
+    """An interval and its value on a scale, in percent of the scale's length; a bounded one has no value."""
 
     start: float
     width: float
-    at: float
+    at: float | None
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell: its text (empty where there is nothing), the interval below it, and what it sorts by."""
+    """One cell: its text (empty where there is nothing), the interval below it, what it sorts by, and words of its own."""
 
     text: str
     order: str
     interval: str = ""
     bar: Bar | None = None
+    says: str = ""
 
 
 @dataclass(frozen=True)
@@ -121,13 +122,19 @@ def make_grid(entries: Sequence[Entry], columns: Sequence[Column]) -> Grid:
 
 
 def _something(content: Value | float | str | None) -> bool:
-    return content.value is not None if isinstance(content, Value) else content not in (None, "")
+    if isinstance(content, Value):
+        return content.value is not None or content.bounded
+    return content not in (None, "")
 
 
 def cell(column: Column, content: Value | float | str | None, scale: Scale | None) -> Cell:
-    """The cell of one content. Numbers sort by their value; where there is no finite one the cell sorts last."""
+    """The cell of one content. Numbers sort by their value; where there is no finite one the cell sorts last. A bounded value
+    is its interval, and sorts by the low end."""
     if isinstance(content, str):
         return Cell(content, content)
+    if isinstance(content, Value) and content.bounded:
+        text = formats.between(content, column.write)
+        return Cell(text, formats.order(content.low), "bounded", bar(content, scale), formats.BOUNDED)
     number = number_of(content)
     if number is None:
         return Cell("", "")
@@ -143,7 +150,9 @@ def cell(column: Column, content: Value | float | str | None, scale: Scale | Non
 
 def bar(value: Value, scale: Scale | None) -> Bar | None:
     """The bar of a value; None where it has no interval to draw."""
-    if scale is None or not (is_number(value.value) and is_number(value.low) and is_number(value.high)):
+    if scale is None or not (is_number(value.low) and is_number(value.high)):
+        return None
+    if not (is_number(value.value) or value.bounded):
         return None
     start, end = scale.place(value.low), scale.place(value.high)
-    return Bar(start, round(end - start, 2), scale.place(value.value))
+    return Bar(start, round(end - start, 2), scale.place(value.value) if is_number(value.value) else None)

@@ -119,8 +119,8 @@ RUN = "Run"
 RANK = Column(
     "rank",
     "Rank",
-    "Place by robust accuracy; equal accuracies share a place. Measured AutoAttack accuracy where there is one, else"
-    " the best known published one, else the published AutoAttack accuracy.",
+    "Place by robust accuracy; equal accuracies share a place. Measured AutoAttack accuracy where there is one (of a"
+    " bounded one the low end), else the best known published one, else the published AutoAttack accuracy.",
     lambda entry: entry.rank,
     kind="rank",
     write=formats.count,
@@ -138,7 +138,8 @@ ENTRANT = Column(
 RANKED_BY = Column(
     "ranked_by",
     "Ranked by",
-    "'measured': measured here; 'published': only what others publish, not measured here; 'not ranked': neither.",
+    "'measured': measured here; 'measured, bounded': measured here, not to the end: an interval that holds the number;"
+    " 'published': only what others publish, not measured here; 'not ranked': neither.",
     lambda entry: str(entry.ranking[1]) if entry.ranking else "not ranked",
     kind="text",
     essential=True,

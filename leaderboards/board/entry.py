@@ -40,6 +40,7 @@ class Basis(StrEnum):
     """What an entry is ranked by."""
 
     MEASURED = "measured"
+    BOUNDED = "measured, bounded"
     BEST_KNOWN = "published, best known"
     PUBLISHED = "published"
 
@@ -99,9 +100,12 @@ class Entry:
     def ranking(self) -> tuple[float, Basis] | None:
         """The robust accuracy to rank by, and what it is; an upper bound on the true one in every case.
 
-        Measured AutoAttack accuracy where it was measured; else what is published: best known, else AutoAttack.
+        Measured AutoAttack accuracy where it was measured; else what is published: best known, else AutoAttack. Of a bounded
+        one the low end: so it never stands above a number that its interval holds.
         """
         measured = self.measured("autoattack", "autoattack_accuracy")
+        if measured is not None and measured.bounded and measured.low is not None:
+            return measured.low, Basis.BOUNDED
         if measured is not None and is_number(measured.value):
             return measured.value, Basis.MEASURED
         if self.published is None:

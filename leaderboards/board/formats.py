@@ -80,6 +80,18 @@ def interval(value: Value, write: Callable[[float, int | None], str]) -> str:
     return f"{write(value.low, value.n)}{between}{write(value.high, value.n)}{level}"
 
 
+def between(value: Value, write: Callable[[float, int | None], str]) -> str:
+    """What is known of a bounded value: its interval as text, whatever its level."""
+    return interval(value.model_copy(update={"level": None}), write)
+
+
+BOUNDED = (
+    "Bounded: not every example was attacked to the end. With 95 % confidence the full attack would give a number in this"
+    " interval."
+)
+"""What a reader is told of a bounded value."""
+
+
 def day(time: datetime | None) -> str:
     """A date as YYYY-MM-DD, which sorts; empty where there is none."""
     return time.strftime("%Y-%m-%d") if time else ""

@@ -94,11 +94,16 @@ class Reach:
     at: float
     low: float | None = None
     high: float | None = None
+    bounded: bool = False
 
     @staticmethod
     def of(value: Value | None, factor: float) -> Reach | None:
-        """A measured value times `factor`; None where there is no finite one."""
-        if value is None or not is_number(value.value):
+        """A measured value times `factor`; None where there is no finite one. A bounded one stands at its low end."""
+        if value is None:
+            return None
+        if value.bounded and is_number(value.low) and is_number(value.high):
+            return Reach(number(factor * value.low), number(factor * value.low), number(factor * value.high), True)
+        if not is_number(value.value):
             return None
         low, high = (number(factor * end) if is_number(end) else None for end in (value.low, value.high))
         return Reach(number(factor * value.value), low, high)
@@ -119,7 +124,7 @@ class Point:
             "name": plain(self.entry.name),
             "kind": "measured" if self.measured else "published",
             "paper": plain(self.entry.text("venue")),
-            "y": self.y.at,
+            "y": None if self.y.bounded else self.y.at,  # an interval without a mark
             "yl": self.y.low,
             "yh": self.y.high,
             "x": self.x.at,
@@ -140,7 +145,7 @@ def against_standard(entries: Sequence[Entry]) -> Chart | None:
         "against-standard",
         "Robust against standard accuracy",
         "Higher is more robust. Further right is more accurate on unchanged images. Filled marks were measured here and show"
-        " their intervals. Hollow marks are published by others.",
+        f" their intervals. Hollow marks are published by others.{_unmarked(points)}",
         _scatter("Standard accuracy, %", percent=True),
         _rows(points),
     )
@@ -157,7 +162,9 @@ def _measured(
 
 def _published(entry: Entry) -> Point | None:
     row, ranking = entry.published, entry.ranking
-    if row is None or ranking is None or ranking[1] is Basis.MEASURED or not is_number(row.standard_accuracy):
+    if row is None or ranking is None or not is_number(row.standard_accuracy):
+        return None
+    if ranking[1] in (Basis.MEASURED, Basis.BOUNDED):
         return None
     return Point(entry, False, Reach(number(100 * row.standard_accuracy)), Reach(number(100 * ranking[0])))
 
@@ -174,10 +181,15 @@ def against(entries: Sequence[Entry], axis: Axis) -> Chart | None:
     return Chart(
         f"against-{axis.key}",
         f"Robust accuracy against {axis.words}",
-        f"Only measured entrants, with intervals. {axis.reading}",
+        f"Only measured entrants, with intervals. {axis.reading}{_unmarked(points)}",
         _scatter(title, percent=False),
         _rows(points),
     )
+
+
+def _unmarked(points: Sequence[Point]) -> str:
+    """What an interval without a mark means, where there is one."""
+    return " An interval without a mark is a bounded result." if any(point.y.bounded for point in points) else ""
 
 
 def _of_one_scale(points: Sequence[Point], value: str) -> list[Point]:
@@ -223,7 +235,15 @@ def _scatter(title: str, percent: bool) -> Mapping[str, Any]:
         x=alt.X("xl:Q", title=title), x2="xh:Q", y=y, color=kind
     )
     along = base.mark_rule(strokeWidth=2, opacity=0.35).encode(
-        x=x, y=alt.Y("yl:Q", title="Robust accuracy, %"), y2="yh:Q", color=kind
+        x=x,
+        y=alt.Y("yl:Q", title="Robust accuracy, %"),
+        y2="yh:Q",
+        color=kind,
+        tooltip=[
+            alt.Tooltip("name:N", title="entrant"),
+            alt.Tooltip("yl:Q", title="robust, %, from", format=".2f"),
+            alt.Tooltip("yh:Q", title="to", format=".2f"),
+        ],
     )
     tooltip = [
         alt.Tooltip("name:N", title="entrant"),

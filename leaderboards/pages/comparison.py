@@ -120,6 +120,9 @@ def _accuracies(entry: Entry) -> Rows:
                 {"kind": kind, "source": "measured", "x": number(100 * value.value)}
                 | {end: number(100 * x) for end, x in ends.items() if is_number(x)}
             )
+        elif value is not None and value.bounded and is_number(value.low) and is_number(value.high):
+            ends = {"low": number(100 * value.low), "high": number(100 * value.high)}
+            rows.append({"kind": kind, "source": "measured, bounded", **ends})
         elif is_number(published):
             rows.append({"kind": kind, "source": "published", "x": number(100 * published)})
     return rows

@@ -73,12 +73,14 @@ def section(measurement: Measurement) -> Section:
 def line(said: Quantity, value: Value) -> Line:
     """One value in its unit: in percent and with a bar from 0 to 100 % where it is a fraction."""
     write, share = formats.by_unit(said.unit), said.unit == "fraction"
-    unit = f"{formats.THIN}%" if share and is_number(value.value) else ""
+    unit = f"{formats.THIN}%" if share and (is_number(value.value) or value.bounded) else ""
+    ends = formats.between(value, write)
     level = f"{100 * value.level:g}{formats.THIN}%" if value.level is not None else ""
+    found = write(value.value, value.n) if value.value is not None else ends if value.bounded else formats.NOTHING
     return Line(
         label=said.title,
-        text=f"{write(value.value, value.n)}{unit}" if value.value is not None else formats.NOTHING,
-        interval=formats.interval(value, write).partition(" (")[0],
+        text=f"{found}{unit}",
+        interval="" if value.bounded else ends,
         bar=bar(value, Scale(0.0, 1.0)) if share else None,
         how=", ".join(part for part in (level, value.method) if part),
         n=formats.count(value.n),
@@ -157,6 +159,7 @@ def commands(record: Record) -> tuple[str, ...]:
         if name == GENERATION and preset == "":
             continue  # its settings were given in Python: no command has them
         asked = f"{name}:{preset}" if name == GENERATION and isinstance(preset, str) and preset else name
+        asked += ":bounded" if measurement.bounded else ""
         runs.setdefault(_conditions(measurement), []).append(asked)
     limit = [] if record.limit is None else ["--limit", str(record.limit)]
     return tuple(

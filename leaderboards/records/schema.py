@@ -26,7 +26,10 @@ class _Part(BaseModel):
 
 
 class Value(_Part):
-    """One number with its interval. `value` is None where there is none, and `reason` says why."""
+    """One number with its interval. `value` is None where there is none, and `reason` says why.
+
+    Where there is none and an interval all the same, it is `bounded`: the number was not computed, the interval holds it.
+    """
 
     value: float | None
     low: float | None = None
@@ -36,11 +39,18 @@ class Value(_Part):
     n: int = Field(ge=0, description="examples that the number rests on")
     reason: str = ""
 
+    @property
+    def bounded(self) -> bool:
+        """Whether all that is known is an interval that holds the number. It compares with no number as one would."""
+        return self.value is None and is_number(self.low) and is_number(self.high)
+
     def __float__(self) -> float:
         return math.nan if self.value is None else self.value
 
     def __str__(self) -> str:
         """The number with its interval: '0.770 [0.707, 0.823], n = 200'."""
+        if self.bounded:
+            return f"{self.low:.3f} to {self.high:.3f} (bounded), n = {self.n}"
         if self.value is None:
             return f"none ({self.reason})"
         ends = f" [{self.low:.3f}, {self.high:.3f}]" if self.low is not None and self.high is not None else ""
@@ -152,6 +162,11 @@ class Measurement(_Part):
     arrays: Arrays | None = None
     seconds: float = Field(ge=0, description="compute time, added over shards; not wall time")
     provenance: Provenance
+
+    @property
+    def bounded(self) -> bool:
+        """Whether one of its values is an interval in place of a number: it was not run to the end."""
+        return any(value.bounded for value in self.values.values())
 
 
 class SuiteInfo(_Part):

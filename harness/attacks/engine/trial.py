@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -16,8 +17,10 @@ from harness.threat import ThreatModel
 _STEPS, _QUERIES = (2, 6), (10, 40)
 
 
-def trial(engine: Engine, model: nn.Module, x: Tensor, threat: ThreatModel) -> float:
-    """Seconds that the engine takes on images x (N, C, H, W) at most.
+def trial(
+    engine: Engine, model: nn.Module, x: Tensor, threat: ThreatModel, shares: Sequence[float] = (1,) * 4
+) -> float:
+    """Seconds that the engine takes on images x (N, C, H, W) at most; `shares` of them go through the stages.
 
     The steps are timed at eps 0, where nothing breaks. Each stage is timed with few steps and with some more: the difference
     is what steps cost, and the rest is done once.
@@ -38,5 +41,5 @@ def trial(engine: Engine, model: nn.Module, x: Tensor, threat: ThreatModel) -> f
         )  # fmt: skip
         span, whole = (_QUERIES, engine.queries) if stage == "square" else (_STEPS, engine.steps)
         each = targets if stage in ("apgd-t", "fab-t") else 1
-        total += first + max(second - first, 0.0) / (span[1] - span[0]) * whole * each
+        total += shares[number] * (first + max(second - first, 0.0) / (span[1] - span[0]) * whole * each)
     return total

@@ -38,7 +38,7 @@ def test_the_words_are_those_of_splitmix64_in_pythons_integers_for_keys_of_eithe
 def test_uniform_numbers_are_uniform_and_exact_in_float32() -> None:
     u = uniform(KEYS, 1000)
     assert u.dtype == torch.float64
-    assert 0 <= float(u.min())
+    assert float(u.min()) >= 0
     assert float(u.max()) < 1
     assert torch.equal(u.float().double(), u)
     assert stats.kstest(u.flatten().numpy(), "uniform").pvalue > 0.01

@@ -148,9 +148,13 @@ def test_under_l2_no_shorter_move_is_found_by_quadratic_programming(kind: str) -
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # SLSQP clips its starts to the bounds and says so
             solved = minimize(
-                lambda d: d @ d, np.zeros_like(x), jac=lambda d: 2 * d, method="SLSQP", bounds=list(zip(-x, 1 - x, strict=True)),
-                constraints={"type": "eq", "fun": lambda d, n=normal, g=offset - normal @ x: n @ d - g, "jac": lambda d, n=normal: n},
-                options={"ftol": 1e-14, "maxiter": 500},
+                lambda d: d @ d, np.zeros_like(x), jac=lambda d: 2 * d, method="SLSQP",
+                bounds=list(zip(-x, 1 - x, strict=True)), options={"ftol": 1e-14, "maxiter": 500},
+                constraints={
+                    "type": "eq",
+                    "fun": lambda d, n=normal, g=offset - normal @ x: n @ d - g,
+                    "jac": lambda d, n=normal: n,
+                },
             )  # fmt: skip
         assert solved.success
         assert length == pytest.approx(np.sqrt(solved.fun), abs=1e-6)

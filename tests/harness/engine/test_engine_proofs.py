@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 import torch
@@ -92,7 +93,7 @@ class Small(nn.Module):
         self.layers = [
             (torch.randn(b, a, generator=generator, dtype=torch.float64) / a**0.5,
              0.1 * torch.randn(b, generator=generator, dtype=torch.float64))
-            for a, b in zip(sizes, sizes[1:], strict=False)
+            for a, b in pairwise(sizes)
         ]  # fmt: skip
 
     def forward(self, x: Tensor) -> Tensor:

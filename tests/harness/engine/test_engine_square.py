@@ -1,5 +1,7 @@
 """Square against pyautoattack's, query by query, in float64 and with its draws.
 
+At the end the whole engine, all four attacks with pyautoattack's draws, beside pyautoattack's cascade.
+
 Ours makes no pass for a proposal of which it is known what comes of it, so what is compared are not the passes but the best
 image after each query, up to the first adversarial one.
 """
@@ -12,10 +14,14 @@ from typing import Any
 
 import pytest
 import torch
+from pyautoattack import AutoAttack
+from pyautoattack.autopgd_base import APGDAttack
 from pyautoattack.square import SquareAttack
 from torch import Tensor, nn
 
-from harness.attacks.engine.draws import Squares
+from harness.attacks.autoattack import Cascade
+from harness.attacks.engine.draws import Squares, image_keys
+from harness.attacks.engine.engine import Engine
 from harness.attacks.engine.search import RowSearch
 from harness.attacks.engine.square import Square, margins, window_side
 from harness.attacks.engine.square_l2 import SquareL2, pattern
@@ -200,3 +206,90 @@ def test_the_bumps_under_l2_are_the_references(case: Callable[..., Any], side: i
     one.reference(run)
     wanted = found[0].T if float(one.drawn[0]) > 0.5 else found[0]
     torch.testing.assert_close(pattern(side), wanted, rtol=0, atol=1e-12)
+
+
+class ShortCascade(Cascade):
+    """pyautoattack's cascade of 30 steps and 200 queries."""
+
+    def _attack(self, *arguments: object) -> AutoAttack:
+        attack = super()._attack(*arguments)  # type: ignore[arg-type]
+        attack.fab.n_iter, attack.square.n_queries = 30, 200
+        for one in (attack.apgd, attack.apgd_targeted):
+            one.n_iter, one.n_iter_2, one.n_iter_min, one.size_decr = 30, int(0.22 * 30), 1, 1
+        return attack
+
+
+class Drawn:
+    """Draws for images by their keys, out of runs of the reference's attacks: (stage, x, targets, draws).
+
+    Once an image is broken the reference draws no more for it; where ours would, it is given zeros, whatever comes of them.
+    """
+
+    def __init__(self, runs: list[tuple[int, Tensor, Tensor, Sequence[Tensor]]], square: Any) -> None:
+        self.starts: dict[tuple[int, int, int], Tensor] = {}
+        for stage, x, targets, (drawn,) in runs:
+            for key, target, start in zip(image_keys(x).tolist(), targets.tolist(), drawn, strict=True):
+                self.starts[key, stage, target] = start
+        self.square, self.place = square[1], {key: row for row, key in enumerate(image_keys(square[0]).tolist())}
+
+    def start(self, keys: Tensor, stage: int, target: Tensor, shape: Sequence[int], *, gaussian: bool) -> Tensor:
+        none = torch.zeros(*shape, dtype=torch.float64) + (0.0 if gaussian else 0.5)
+        found = [self.starts.get((key, stage, t), none) for key, t in zip(keys.tolist(), target.tolist(), strict=True)]
+        return torch.stack(found) if gaussian else 2 * torch.stack(found) - 1
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        """Square's draws, for the places of the images."""
+
+        def drawn(first: Any, *rest: Any) -> Any:
+            if isinstance(first, Tensor):
+                first = torch.tensor([self.place[key] for key in first.tolist()])
+            return getattr(self.square, name)(first, *rest)
+
+        return drawn
+
+
+@pytest.mark.parametrize(
+    "threat", [ThreatModel("Linf", 0.006), ThreatModel("L2", 0.07)], ids=lambda threat: threat.norm
+)
+@pytest.mark.parametrize("classes", [4, 10])
+def test_with_the_references_draws_each_example_is_broken_by_the_same_stage(
+    case: Callable[..., Any], threat: ThreatModel, classes: int
+) -> None:
+    one = case(classes=classes, n=16, seed=3)
+    one.y[::11] = (one.y[::11] + 1) % classes
+    runs: list[tuple[int, Tensor, Tensor, Sequence[Tensor]]] = []
+    square: list[Any] = []
+    states: list[Any] = []
+
+    def run(network: Any) -> None:
+        apgd, random_search = APGDAttack.attack_single_run, SquareAttack.attack_single_run
+
+        def kept_apgd(attack: Any, x: Tensor, y: Tensor, x_init: None = None) -> Any:
+            before, targets = len(one.drawn), (y if attack.y_target is None else attack.y_target).clone()
+            found = apgd(attack, x, y)
+            runs.append((int(attack.y_target is not None), x, targets, one.drawn[before:]))
+            return found
+
+        def kept_square(attack: Any, x: Tensor, y: Tensor) -> Any:
+            before, passed = len(one.drawn), len(network.outputs)
+            found = random_search(attack, x, y)
+            square.extend((x, y, one.drawn[before:], network.outputs[passed:]))
+            return found
+
+        one.patch.setattr(APGDAttack, "attack_single_run", kept_apgd)
+        one.patch.setattr(SquareAttack, "attack_single_run", kept_square)
+        states.append(ShortCascade(seed=3)(network, one.x, one.y, threat))
+
+    one.reference(run)
+    x, y, drawn, outputs = square
+    rows, least, active = torch.arange(len(x)), torch.full((len(x),), torch.inf, dtype=x.dtype), []
+    for logits in outputs:
+        least[rows] = torch.minimum(least[rows], margins(logits, y[rows]))
+        rows = (least > 0).nonzero().squeeze(1)
+        active.append(rows)
+    replayed = LinfDraws(drawn) if threat.norm == "Linf" else L2Draws(drawn, 25, active)
+    engine = Engine(steps=30, queries=200, draws=Drawn(runs, (x, replayed)))  # type: ignore[arg-type]
+    found, report = engine(one.network, one.x, one.y, threat)
+    assert torch.equal(found.stage, states[0].stage)
+    assert len(found.stage.unique()) >= 3
+    assert report.rejected == []
