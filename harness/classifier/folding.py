@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, fx, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -138,7 +137,25 @@ class _ByColumns(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         made, (side, dtype) = ctx.convolution, ctx.x
         columns = made.weight.detach().flatten(1).T.to(gradient.dtype) @ gradient.flatten(2)
-        return F.fold(columns, side, made.kernel_size, made.dilation, made.padding, made.stride).to(dtype), None
+        columns = columns.unflatten(2, gradient.shape[2:]).unflatten(1, (made.in_channels, *made.kernel_size))
+        return _summed(columns, side, made).to(dtype), None
+
+
+def _summed(columns: Tensor, side: torch.Size, made: nn.Conv2d) -> Tensor:
+    """Each window's columns (N, C, kh, kw, h, w) put back where they were taken from, and summed: (N, C, *side).
+
+    As F.fold does, which goes image by image; here it is window pixel by window pixel.
+    """
+    (top, left), (down, across), (far, wide) = made.padding, made.stride, made.dilation  # type: ignore[misc]
+    height, width = columns.shape[4:]
+    rows, cols = side[0] + 2 * top, side[1] + 2 * left
+    found = columns.new_zeros(*columns.shape[:2], rows, cols)
+    for i in range(columns.shape[2]):
+        for j in range(columns.shape[3]):
+            at = slice(i * far, i * far + down * height, down), slice(j * wide, j * wide + across * width, across)
+            window = found[:, :, at[0], at[1]]
+            window += columns[:, :, i, j]
+    return found[:, :, top : top + side[0], left : left + side[1]]
 
 
 def folded(network: nn.Module, *, for_search: bool = False) -> Folded | None:
