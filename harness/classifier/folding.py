@@ -146,7 +146,8 @@ def _summed(columns: Tensor, side: torch.Size, made: nn.Conv2d) -> Tensor:
 
     As F.fold does, which goes image by image; here it is window pixel by window pixel.
     """
-    (top, left), (down, across), (far, wide) = made.padding, made.stride, made.dilation  # type: ignore[misc]
+    assert not isinstance(made.padding, str)
+    (top, left), (down, across), (far, wide) = made.padding, made.stride, made.dilation
     height, width = columns.shape[4:]
     rows, cols = side[0] + 2 * top, side[1] + 2 * left
     found = columns.new_zeros(*columns.shape[:2], rows, cols)
