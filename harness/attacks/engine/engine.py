@@ -131,6 +131,7 @@ class _Attacking:
         """The network that is searched; prepared when the first image needs it."""
         if self._network is None:
             self._network = prepare(self.model, self.x, self.engine.search, size=self.judge.size)
+            self.report.notes = tuple(dict.fromkeys((*self.judge.notes, *self._network.notes)))
         return self._network
 
     def _jobs(self, stage: int, examples: Tensor) -> tuple[Jobs, int]:
