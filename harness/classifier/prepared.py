@@ -35,6 +35,7 @@ _CHANNELS_LAST_SIDE = 16
 
 _GRAINS = (4, 8, 16)
 _CPU_ROWS, _CUDA_ROWS = (32, 256), (256, 4096)
+_CPU_IDLE, _CUDA_IDLE = 96, 128
 _CPU_CACHE, _CUDA_CACHE = 32 << 20, 1 << 30
 
 Weights = Callable[[Tensor, slice], Tensor]
@@ -77,6 +78,12 @@ class Prepared:
     """bf16 by autocast, for networks that cannot be cast as a whole."""
     notes: tuple[str, ...] = ()
     passes: Passes = field(default_factory=Passes, compare=False)
+
+    @property
+    def idle(self) -> int:
+        """Rows up to which a pass takes about as long as one row: on the CPU only where an image is next to no work."""
+        on_gpu = any(parameter.is_cuda for parameter in self.network.parameters())
+        return min(self.size, _CUDA_IDLE) if on_gpu else _CPU_IDLE if self.size == _CPU_ROWS[1] else 1
 
     def logits(self, x: Tensor) -> Tensor:
         """Logits (n, K) of images (n, C, H, W), in the images' type; no gradient is kept."""

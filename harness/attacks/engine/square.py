@@ -102,6 +102,9 @@ class Square:
 
     lockstep, quiet = False, False
 
+    ahead: int | None = None
+    """How many queries of a row are asked in one pass; None: as many as fill it up."""
+
     def __init__(self, threat: ThreatModel, draws: Draws, queries: int, jobs: Jobs, capacity: int):
         self.threat, self.draws = threat, draws
         shape, dtype, device = tuple(jobs.x.shape[1:]), jobs.x.dtype, jobs.x.device
@@ -132,35 +135,42 @@ class Square:
         self._fresh += len(jobs)
 
     def advance(self, network: Prepared) -> Hits:
-        """The next proposal of every row; rows for which none is left that needs a pass are finished.
+        """The next proposal of every row, or, where a pass has room, its next ones: of these the first better one counts.
 
-        New rows are evaluated where they begin.
+        Rows for which none is left that needs a pass are finished. New rows are evaluated where they begin.
         """
         lanes, begun = self.lanes, self.lanes.n - self._fresh
-        query = self._next(begun)
-        phase = lanes["phase"]
-        proposed = lanes["up"].clone()
-        for number, rows in self._by_phase(begun):
-            proposed[rows] = self._painted(proposed[rows], self.phases[number], query[rows])
-        asked = (phase < len(self.phases)).nonzero().squeeze(1)
-        if not len(asked):
+        self._next(begun)
+        rows, query = self._asked(begun, self.ahead or max(1, network.idle // lanes.n))
+        if not len(rows):
             return no_hits(lanes)
-        if len(asked) == lanes.n:
-            x, y = torch.where(proposed, lanes["high"], lanes["low"]), lanes["y"]
-        else:
-            x, y = torch.where(proposed[asked], lanes["high"][asked], lanes["low"][asked]), lanes["y"][asked]
+        whole = len(rows) == lanes.n and bool((rows[1:] > rows[:-1]).all())
+        low, high, up, y, margin = (
+            lanes[name] if whole else lanes[name][rows] for name in ("low", "high", "up", "y", "margin")
+        )
+        proposed = up.clone()
+        asked = [(self.phases[number], at) for number, at in self._by_phase(rows, query)]
+        for phase, at in asked:
+            proposed[at] = self._painted(proposed[at], phase, query[at])
+        x = torch.where(proposed, high, low)
         found = margins(network.logits(x), y)
-        better = found < lanes["margin"][asked]
-        accepted = asked[better]
-        lanes["up"][accepted] = proposed[accepted]
-        lanes["margin"][accepted] = found[better]
-        for number, rows in self._by_phase(begun):
-            known = self.phases[number].equals[query[rows]]
-            lanes["open"][rows.unsqueeze(1), known] = False
-        self._open(accepted[accepted < begun], query)
+        better = (found < margin).nonzero().squeeze(1)
+        # what was asked after a row's first better proposal was asked too early: its pattern is another now
+        first = torch.full((lanes.n,), len(rows), device=rows.device)
+        first.scatter_reduce_(0, rows[better], better, "amin")
+        over = first[rows]
+        accepted = better[over[better] == better]
+        changed = rows[accepted]
+        lanes["up"][changed] = proposed[accepted]
+        lanes["margin"][changed] = found[accepted]
+        for phase, at in asked:
+            known = at[at <= over[at]]
+            lanes["open"][rows[known].unsqueeze(1), phase.equals[query[known]]] = False
+        lanes["query"][changed] = query[accepted].clamp_min(0)
+        self._open(changed[changed < begun], lanes["query"])
         self._fresh = 0
-        fooling = (better & (found <= 0)).nonzero().squeeze(1)
-        return Hits(asked[fooling], x[fooling])
+        fooling = accepted[found[accepted] <= 0]
+        return Hits(rows[fooling], x[fooling])
 
     def finished(self) -> Tensor:
         """Rows that have asked all their queries."""
@@ -170,10 +180,23 @@ class Square:
         """The natural images of some rows."""
         return self.lanes["natural"][rows]
 
-    def _by_phase(self, n: int) -> list[tuple[int, Tensor]]:
-        """The phases that the first n rows are in, with their rows."""
-        phase = self.lanes["phase"][:n]
-        there = [number for number in phase.unique().tolist() if 0 <= number < len(self.phases)]
+    def _asked(self, n: int, most: int) -> tuple[Tensor, Tensor]:
+        """Up to `most` next queries of each of the first n rows, rows rising and queries of a row rising; -1 for new rows."""
+        lanes = self.lanes
+        rows = (lanes["phase"][:n] < len(self.phases)).nonzero().squeeze(1)
+        query = lanes["query"][rows]
+        if most > 1:
+            near = query.unsqueeze(1) + torch.arange(_NEAR, device=query.device)
+            here = (near < self._longest) & lanes["open"][rows].gather(1, near.clamp_max(self._longest - 1))
+            at, ahead = (here & (here.cumsum(1) <= most)).nonzero(as_tuple=True)
+            rows, query = rows[at], near[at, ahead]
+        fresh = torch.arange(n, lanes.n, device=query.device)
+        return torch.cat((rows, fresh)), torch.cat((query, torch.full_like(fresh, -1)))
+
+    def _by_phase(self, rows: Tensor, query: Tensor) -> list[tuple[int, Tensor]]:
+        """The phases of rows that ask a query, with their places among the rows."""
+        phase = torch.where(query < 0, -1, self.lanes["phase"][rows])
+        there = [number for number in phase.unique().tolist() if number >= 0]
         return [(number, (phase == number).nonzero().squeeze(1)) for number in there]
 
     def _painted(self, up: Tensor, phase: Phase, query: Tensor) -> Tensor:
@@ -183,8 +206,8 @@ class Square:
         inside = ((down >= 0) & (down < side)).unsqueeze(2) & ((across >= 0) & (across < side)).unsqueeze(1)
         return torch.where(inside.unsqueeze(1), phase.painted[query][:, :, None, None], up)
 
-    def _next(self, n: int) -> Tensor:
-        """The next query of each row, counted from its phase's first; the first n rows go on to the phase that has one."""
+    def _next(self, n: int) -> None:
+        """Set the next query of the first n rows, counted from its phase's first; they go on to the phase that has one."""
         lanes = self.lanes
         query, rows = lanes["query"], torch.arange(n, device=lanes["query"].device)
         near = query[:n].unsqueeze(1) + torch.arange(_NEAR, device=query.device)
@@ -197,7 +220,6 @@ class Square:
             rows = rows[~left.any(1) & (lanes["phase"][rows] < len(self.phases))]
             lanes["phase"][rows] += 1
             self._open(rows, None)
-        return query
 
     def _open(self, rows: Tensor, after: Tensor | None) -> None:
         """Say which queries of their phases rows need a pass for: those `after` the query that changed their pattern."""

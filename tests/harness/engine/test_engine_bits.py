@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from harness.attacks.engine.engine import Engine
 from harness.attacks.engine.outcome import MISCLASSIFIED, STAGES, SURVIVED, Outcome
+from harness.attacks.engine.square import Square
 from harness.data.datasets import digits
 from harness.threat import ThreatModel
 
@@ -89,6 +90,15 @@ def test_rows_in_flight_change_nothing(attacked: Case, rows: int) -> None:
 def test_how_often_rows_are_looked_at_changes_nothing(attacked: Case, interval: int) -> None:
     model, x, y, threat, outcome = attacked
     same(replace(SHORT, interval=interval, rows=50)(model, x, y, threat)[0], outcome)
+
+
+@pytest.mark.parametrize("ahead", [1, 3, 40])
+def test_how_many_queries_of_square_are_asked_at_once_changes_nothing(
+    attacked: Case, ahead: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, x, y, threat, outcome = attacked
+    monkeypatch.setattr(Square, "ahead", ahead)
+    same(SHORT(model, x, y, threat)[0], outcome)
 
 
 def test_order_changes_nothing(attacked: Case) -> None:
