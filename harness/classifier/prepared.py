@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal, get_args
 
 import torch
@@ -79,11 +80,16 @@ class Prepared:
     notes: tuple[str, ...] = ()
     passes: Passes = field(default_factory=Passes, compare=False)
 
-    @property
-    def idle(self) -> int:
-        """Rows up to which a pass takes about as long as one row: on the CPU only where an image is next to no work."""
-        on_gpu = any(parameter.is_cuda for parameter in self.network.parameters())
-        return min(self.size, _CUDA_IDLE) if on_gpu else _CPU_IDLE if self.size == _CPU_ROWS[1] else 1
+    def room(self, rows: int) -> int:
+        """How many rows fit into the time of so many: those that would only fill the batch up, and on a GPU, or for a
+        network that is next to no work, those of a pass that takes about as long as one row does."""
+        return max(rows + -rows % self.grain, self._idle)
+
+    @cached_property
+    def _idle(self) -> int:
+        if any(parameter.is_cuda for parameter in self.network.parameters()):
+            return min(self.size, _CUDA_IDLE)
+        return _CPU_IDLE if self.size == _CPU_ROWS[1] else 0
 
     def logits(self, x: Tensor) -> Tensor:
         """Logits (n, K) of images (n, C, H, W), in the images' type; no gradient is kept."""

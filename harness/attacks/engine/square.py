@@ -141,7 +141,7 @@ class Square:
         """
         lanes, begun = self.lanes, self.lanes.n - self._fresh
         self._next(begun)
-        rows, query = self._asked(begun, self.ahead or max(1, network.idle // lanes.n))
+        rows, query = self._asked(begun, self._shares(begun, self.ahead or network.room(lanes.n) / lanes.n))
         if not len(rows):
             return no_hits(lanes)
         whole = len(rows) == lanes.n and bool((rows[1:] > rows[:-1]).all())
@@ -180,15 +180,28 @@ class Square:
         """The natural images of some rows."""
         return self.lanes["natural"][rows]
 
-    def _asked(self, n: int, most: int) -> tuple[Tensor, Tensor]:
-        """Up to `most` next queries of each of the first n rows, rows rising and queries of a row rising; -1 for new rows."""
+    def _shares(self, n: int, ahead: float) -> Tensor | int:
+        """How many queries each of the first n rows may ask at once, `ahead` on average: the rows that are behind ask more."""
+        each = max(1, int(ahead))
+        more = int((ahead - each) * n)
+        if more <= 0:
+            return each
+        starts = torch.tensor([0, *(phase.start for phase in self.phases), 0], device=self.lanes["phase"].device)
+        progress = starts[self.lanes["phase"][:n] + 1] + self.lanes["query"][:n]
+        shares = torch.full_like(progress, each)
+        shares[progress.argsort(stable=True)[:more]] += 1
+        return shares
+
+    def _asked(self, n: int, most: Tensor | int) -> tuple[Tensor, Tensor]:
+        """The next queries of the first n rows, up to `most` of each, both rising; -1 for new rows."""
         lanes = self.lanes
         rows = (lanes["phase"][:n] < len(self.phases)).nonzero().squeeze(1)
         query = lanes["query"][rows]
-        if most > 1:
+        if isinstance(most, Tensor) or most > 1:
             near = query.unsqueeze(1) + torch.arange(_NEAR, device=query.device)
             here = (near < self._longest) & lanes["open"][rows].gather(1, near.clamp_max(self._longest - 1))
-            at, ahead = (here & (here.cumsum(1) <= most)).nonzero(as_tuple=True)
+            limit = most[rows].unsqueeze(1) if isinstance(most, Tensor) else most
+            at, ahead = (here & (here.cumsum(1) <= limit)).nonzero(as_tuple=True)
             rows, query = rows[at], near[at, ahead]
         fresh = torch.arange(n, lanes.n, device=query.device)
         return torch.cat((rows, fresh)), torch.cat((query, torch.full_like(fresh, -1)))
