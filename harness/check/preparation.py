@@ -87,7 +87,7 @@ def needed_measures(gates: Gates, baseline: Baseline, given: Mapping[str, Value]
 def as_measured(measure: Measure, baseline: Baseline, device: str) -> Measure:
     """A measure with the baseline's seed, preset, batch size and engine; its other settings stay what they are.
 
-    AutoAttack searches in the baseline's precision where it runs on the baseline's kind of device, which is sure to have it.
+    AutoAttack searches in the baseline's precision where it runs on the baseline's kind of device.
     """
     then = baseline.description.measures.get(measure.name)
     if then is None:

@@ -7,6 +7,7 @@ convolutions of few channels, as the first one is, get their images' gradient as
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import Any
 
 import torch
@@ -46,7 +47,11 @@ class Folded(nn.Module):
             f"folded_{number}": folded for number, (folded, _, _) in enumerate(self._pairs, start=1)
         }
         self.rewritten = _for_search(graph, root) if for_search else 0
-        self.network = fx.GraphModule(root, graph)
+        # parameters and buffers that the forward names itself, as those of a normalisation
+        attributes: dict[str, Any] = {
+            node.target: attrgetter(node.target)(network) for node in graph.nodes if node.op == "get_attr"
+        }
+        self.network = fx.GraphModule(root | attributes, graph)
 
     def __len__(self) -> int:
         """How many pairs are folded."""
@@ -166,6 +171,6 @@ def folded(network: nn.Module, *, for_search: bool = False) -> Folded | None:
     """
     try:
         made = Folded(network, for_search=for_search)
-    except (fx.proxy.TraceError, TypeError, NameError, AttributeError, RuntimeError):
-        return None  # control flow that depends on values: the attack then uses the network as it is
+    except Exception:  # noqa: BLE001  whatever a forward raises when it is given a proxy in place of images
+        return None  # the attack then uses the network as it is
     return made if len(made) or made.rewritten else None

@@ -19,6 +19,7 @@ from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from harness.classifier.folding import folded
 from harness.classifier.memory import bytes_of_one, rows_of
@@ -34,7 +35,10 @@ FOLDING_TOLERANCE = 1e-4
 _CHANNELS_LAST_SIDE = 16
 """Smaller images (in pixels) gain nothing by it."""
 
-_GRAINS = (4, 8, 16)
+_GRAINS = (4, 8, 16, 32, 64, 128, 256, 512)
+_EVEN = 16
+"""Batches of more rows have a multiple of it."""
+
 _CPU_ROWS, _CUDA_ROWS = (32, 256), (256, 4096)
 _CPU_IDLE, _CUDA_IDLE = 96, 128
 _CPU_CACHE, _CUDA_CACHE = 32 << 20, 1 << 30
@@ -95,8 +99,11 @@ class Prepared:
         """Logits (n, K) of images (n, C, H, W), in the images' type; no gradient is kept."""
         self.passes.forward += len(x)
         with torch.no_grad(), self._precision(x.device):
-            parts = [self._call(batch)[: stop - start] for start, stop, batch in self._batches(x)]
-        return (parts[0] if len(parts) == 1 else torch.cat(parts)).to(x.dtype)
+            # copies: a network may write its next logits where it has written these
+            parts = [
+                self._call(batch)[: stop - start].to(x.dtype, copy=True) for start, stop, batch in self._batches(x)
+            ]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def gradient(self, x: Tensor, weights: Weights) -> tuple[Tensor, Tensor]:
         """Logits (n, K) of images (n, C, H, W), and the gradient of sum(weights * logits) at each image."""
@@ -107,7 +114,7 @@ class Prepared:
                 with torch.enable_grad():
                     leaf = batch.detach().requires_grad_()
                     found = self._call(leaf)
-                real = found.detach()[: stop - start].to(x.dtype)
+                real = found.detach()[: stop - start].to(x.dtype, copy=True)
                 upstream = torch.zeros_like(found)
                 upstream[: stop - start] = weights(real, slice(start, stop))
                 logits.append(real)
@@ -138,10 +145,10 @@ class Prepared:
 
     @contextmanager
     def _precision(self, device: torch.device) -> Iterator[None]:
-        if self.search == "tf32":
+        if device.type == "cuda" and self.search in ("fp32", "tf32"):
             matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
             before = matmul.allow_tf32, cudnn.allow_tf32
-            matmul.allow_tf32 = cudnn.allow_tf32 = True
+            matmul.allow_tf32 = cudnn.allow_tf32 = self.search == "tf32"
             try:
                 yield
             finally:
@@ -202,6 +209,8 @@ def prepare(model: nn.Module, x: Tensor, search: Search = "fp32", *, size: int |
             made = one
         else:
             notes.append("the network was not rewritten: logits would differ by more than rounding")
+    elif any(isinstance(module, _BatchNorm) for module in network.modules()):
+        notes.append("BatchNorm was not folded: the network's forward cannot be traced")
     last = min(few.shape[2:]) >= _CHANNELS_LAST_SIDE and _close(made, channels_last(few), wanted)
     by_autocast = False
     if search == "bf16":
@@ -218,7 +227,7 @@ def _close(network: nn.Module, x: Tensor, wanted: Tensor) -> bool:
             leaf = x.detach().requires_grad_()
             logits = network(leaf)
         _backward(leaf, logits, torch.ones_like(logits))
-    except RuntimeError:
+    except Exception:  # noqa: BLE001  whatever a forward raises on another layout of memory
         return False
     scale = float(wanted.std()) if wanted.numel() > 1 else 1.0
     return bool((logits - wanted).abs().max() <= FOLDING_TOLERANCE * max(scale, 1e-6))
@@ -228,12 +237,15 @@ def _in_bfloat16(network: nn.Module, x: Tensor, wanted: Tensor) -> tuple[nn.Modu
     """The network in bfloat16, cast as a whole where it runs so; else as it is, for autocast."""
     try:
         cast = deepcopy(network).to(torch.bfloat16)
-        with torch.no_grad():
-            found = cast(x.to(torch.bfloat16)).to(wanted.dtype)
+        with torch.enable_grad():
+            leaf = x.to(torch.bfloat16).requires_grad_()
+            logits = cast(leaf)
+        _backward(leaf, logits, torch.ones_like(logits))
+        found = logits.detach().to(wanted.dtype)
         if bool((found - wanted).abs().max() <= 0.1 * max(float(wanted.std()), 1e-6)):
             return cast, False
-    except (RuntimeError, TypeError, AttributeError):
-        pass  # parts of it are float32 by name, or cannot be copied
+    except Exception:  # noqa: BLE001  parts of it are float32 by name, cannot be copied, or have no such gradient
+        pass
     return network, True
 
 
@@ -242,8 +254,10 @@ def _size(model: nn.Module, x: Tensor) -> int:
     (low, high), cache = (_CUDA_ROWS, _CUDA_CACHE) if x.is_cuda else (_CPU_ROWS, _CPU_CACHE)
     one = bytes_of_one(model, x[:1])
     size = min(max(low, cache // one), high, rows_of(one, x.device))
-    grain = next((g for g in reversed(_GRAINS) if g <= size), size)
-    return max(size // grain * grain, 1)
+    if x.is_cuda:
+        return 1 << (size.bit_length() - 1)
+    even = _EVEN if size >= _EVEN else min(4, size)
+    return size // even * even
 
 
 def _evened(prepared: Prepared, x: Tensor, *, gradients: bool) -> Prepared:
@@ -255,7 +269,8 @@ def _evened(prepared: Prepared, x: Tensor, *, gradients: bool) -> Prepared:
         one = Prepared(prepared.network, size, grain, prepared.search, prepared.channels_last, prepared.by_autocast)
         if not gradients:
             return (one.logits(part),)
-        return one.gradient(part, lambda logits, _: torch.ones_like(logits) - 2 * (logits > 0).to(logits))
+        both = one.gradient(part, lambda logits, _: torch.ones_like(logits) - 2 * (logits > 0).to(logits))
+        return (*both, one.logits(part))
 
     whole = run(1, rows)
     for grain in (g for g in _GRAINS if g < size and size % g == 0):
@@ -277,4 +292,4 @@ def _with(prepared: Prepared, grain: int, notes: tuple[str, ...]) -> Prepared:
 
 
 def _equal(found: tuple[Tensor, ...], wanted: tuple[Tensor, ...]) -> bool:
-    return all(torch.equal(one, other) for one, other in zip(found, wanted, strict=True))
+    return all(torch.equal(one.nan_to_num(), other.nan_to_num()) for one, other in zip(found, wanted, strict=True))

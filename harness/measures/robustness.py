@@ -221,6 +221,10 @@ class RobustAccuracy(Measure):
             found = replace(found, reached=torch.minimum(found.reached, wanted.to(found.reached)))
         return ShardResult(arrays_of(found), joined_notes(notes, doubts.reported(report)))
 
+    def progress(self, arrays: Mapping[str, np.ndarray]) -> float:
+        """The mean number of stages that need not be run again."""
+        return float(np.where(arrays["stage"] == SURVIVED, arrays["reached"], SURVIVED).mean())
+
     def reached(self, arrays: Mapping[str, np.ndarray]) -> int:
         """How many stages have been run on every example that is not broken; all of them where there is none."""
         return int(arrays["reached"][arrays["stage"] == SURVIVED].min(initial=SURVIVED))

@@ -21,11 +21,9 @@ class Parts:
 
     def furthest(self, task: Task) -> Shard | None:
         """All that is known of a shard, with every array: of its own, or of a measure that it can go on from."""
-        for content in _contents(task):
-            for key in (content.key, _part_key(content)):
-                if (found := self.store.read(key)) is not None:
-                    return found
-        return None
+        keys = [key for content in _contents(task) for key in (content.key, _part_key(content))]
+        known = [found for key in keys if (found := self.store.read(key)) is not None]
+        return max(known, key=lambda found: task.measure.progress(found.arrays), default=None)
 
     def keep(self, task: Task, part: Shard) -> None:
         """Put a part in the place of the one before."""
@@ -34,7 +32,8 @@ class Parts:
     def complete(self, task: Task, shard: Shard) -> None:
         """Write a whole shard; its part goes."""
         self.store.write(task.key, shard, task.content.plain())
-        self.store.path(_part_key(task.content)).unlink(missing_ok=True)
+        for content in _contents(task):
+            self.store.path(_part_key(content)).unlink(missing_ok=True)
 
 
 def _contents(task: Task) -> Iterator[Content]:

@@ -15,7 +15,7 @@ from harness.classifier.logits import natural_logits
 from harness.classifier.precision import Precise
 from harness.data.images import Examples, ImageSet
 from harness.errors import BadInput
-from harness.measures.measure import ShardResult, joined_notes
+from harness.measures.measure import Note, ShardResult, joined_notes
 from harness.run.plan import Judged, Task
 from harness.run.store import Shard
 from harness.suites.suite import Suite
@@ -57,6 +57,9 @@ def drawing_as(task: Task, device: torch.device) -> Iterator[None]:
         yield
 
 
+_MIXED = "some shards were begun with other code, other libraries or on another device than they were ended with"
+
+
 @dataclass(frozen=True)
 class Making:
     """Shards in the making: tasks that are measured in one call, with what was known `before` of each of them, or of none."""
@@ -79,19 +82,27 @@ class Making:
         spent = [shard.seconds for shard in self.before] or [0.0] * len(self.tasks)
         parameters = sum(parameter.numel() for parameter in self.model.parameters())
         found, first = [], 0
+        mixed = tuple(Note("mixed-shards", _MIXED, 0) for shard in self.before if not self._alike(shard))[:1]
         for number, (task, seconds) in enumerate(zip(self.tasks, spent, strict=True)):
             rows = slice(first, first + len(task))
             first += len(task)
             found.append(
                 Shard(
                     arrays={name: array[rows] for name, array in result.arrays.items()},
-                    notes=() if number else result.notes,
+                    notes=() if number else joined_notes(result.notes, mixed),
                     seconds=seconds + each * len(task),
                     provenance=self.provenance,
                     parameters=parameters,
                 )
             )
         return found
+
+    def _alike(self, shard: Shard) -> bool:
+        """Whether a shard was begun with the code, the libraries and the device that it goes on with."""
+        then, now = shard.provenance, self.provenance
+        return (then.versions, then.commit, then.dirty, then.device_name) == (
+            now.versions, now.commit, now.dirty, now.device_name
+        )  # fmt: skip
 
     @property
     def known(self) -> ShardResult | None:

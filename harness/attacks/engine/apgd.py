@@ -2,7 +2,7 @@
 
 Its iterates are those of AutoAttack's reference, sample by sample and up to rounding, given the same random starts. A row ends
 at its first adversarial image, where the reference goes on and keeps its last. On a GPU rows are looked at every few steps, for
-each look waits for the device; a row's first adversarial image is kept until then.
+each look waits for the device; a row's first adversarial image, and its strongest, are kept until then.
 """
 
 from __future__ import annotations
@@ -70,7 +70,9 @@ class APGD:
         self.lanes.buffer("reduced", (), torch.bool)
         if interval > 1:
             self.lanes.buffer("hit", (), torch.bool)
+            self.lanes.buffer("hit_value", (), dtype)
             self.lanes.buffer("hit_x", shape, dtype)
+            self.lanes.buffer("strong_x", shape, dtype)
         windows = torch.zeros(steps + 1, dtype=torch.int64)
         for at, window in checkpoints(steps).items():
             windows[at] = window
@@ -95,6 +97,7 @@ class APGD:
         lanes["reduced"][rows] = True
         if self.interval > 1:
             lanes["hit"][rows] = False
+            lanes["hit_value"][rows] = -torch.inf
         self._fresh += len(jobs)
 
     def advance(self, network: Prepared) -> Hits:
@@ -118,7 +121,9 @@ class APGD:
         if self.interval > 1:
             rows = lanes["hit"].nonzero().squeeze(1)
             lanes["hit"].zero_()
-            return Hits(rows, lanes["hit_x"][rows])
+            lanes["hit_value"].fill_(-torch.inf)
+            # the first of each row, and, should that be refused, the strongest
+            return Hits(torch.cat((rows, rows)), torch.cat((lanes["hit_x"][rows], lanes["strong_x"][rows])))
         return wrong_rows
 
     def _evaluate(self, network: Prepared, rows: slice) -> Hits:
@@ -141,6 +146,9 @@ class APGD:
             first = bad & ~lanes["hit"][rows]
             lanes["hit"][rows] |= first
             lanes["hit_x"][rows] = torch.where(per_row(first, x), x, lanes["hit_x"][rows])
+            strong = bad & (torch.cat(values) > lanes["hit_value"][rows])
+            lanes["hit_value"][rows] = torch.where(strong, torch.cat(values), lanes["hit_value"][rows])
+            lanes["strong_x"][rows] = torch.where(per_row(strong, x), x, lanes["strong_x"][rows])
             hits = no_hits(lanes)
         self._learn(rows, torch.cat(values), gradient)  # it may send rows back to their best image
         return hits
@@ -197,6 +205,7 @@ class APGD:
             self._fresh = 0
         window = self._windows[self.lanes["iteration"]]
         looked = window > 0
+        looked[: rows.start] = False  # where new rows are evaluated alone, the others have been looked at already
         if self.interval > 1 or looked.any():
             self._look(looked, window)
 

@@ -21,7 +21,8 @@ _SECOND = 0x94D049BB133111EB - (1 << 64)
 _BITS = 24
 """Bits of a uniform number: as many as float32 holds exactly below one."""
 
-_ROWS = 1024
+_PIXELS = 1 << 20
+"""Pixels that are hashed at once."""
 
 
 def _shifted(z: Tensor, by: int) -> Tensor:
@@ -40,7 +41,8 @@ def image_keys(x: Tensor) -> Tensor:
     """A key for each image (N, C, H, W), (N,) int64: a multilinear hash of its pixels in float32."""
     flat = x.detach().float().flatten(1).contiguous()
     factors = mixed(torch.arange(1, flat.shape[1] + 1, device=x.device) * _GOLDEN) | 1
-    parts = [(rows.view(torch.int32).long() * factors).sum(1) for rows in flat.split(_ROWS)]
+    rows = max(1, _PIXELS // max(1, flat.shape[1]))
+    parts = [(part.view(torch.int32).long() * factors).sum(1) for part in flat.split(rows)]
     return mixed(torch.cat(parts))
 
 
@@ -147,7 +149,7 @@ class KeyedDraws:
     def tiles(self, keys: Tensor, tiles: int, channels: int) -> tuple[Tensor, Tensor]:
         """See Draws."""
         turned = signs(self._shared(_TILES, tiles, keys.device), 1).squeeze(1) > 0
-        return turned, signs(self._of(keys, _TILES), tiles * channels).view(-1, tiles, channels)
+        return turned, signs(self._of(keys, _TILES), tiles * channels).view(len(keys), tiles, channels)
 
     def windows(self, queries: int, device: torch.device) -> tuple[Tensor, Tensor]:
         """See Draws."""

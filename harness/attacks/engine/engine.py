@@ -42,6 +42,9 @@ _STATE_BYTES = 256 << 20
 _CUDA_INTERVAL = 5
 """Steps between two looks at the rows of APGD on a GPU, each of which waits for the device."""
 
+_SLOW = 2e-3
+"""Seconds of one image's pass, from which a network is slow: Square then takes more than ten seconds a row."""
+
 _BUFFERS = 10
 """Buffers of an image's size that a row has at most."""
 
@@ -106,7 +109,9 @@ class _Attacking:
         self.draws = engine.draws or KeyedDraws(engine.seed)
         self.model = model
         self.judge = plain(model, x)
+        begun = time.perf_counter()
         self.natural = self.judge.logits(x)
+        self._slow = (time.perf_counter() - begun) / len(x) > _SLOW
         self.keys = image_keys(x)
         self.report = report
         report.classes, report.left_out = self.natural.shape[1], left_out(threat.norm, min(x.shape[2:]))
@@ -163,7 +168,8 @@ class _Attacking:
 
     def _capacity(self, each: int) -> int:
         """How many rows are in flight: full passes, and a whole number of examples."""
-        wanted = self.engine.rows or max(2 * self.network.size, 256)
+        # with a slow network fewer rows: examples then end one after another, and can be kept
+        wanted = self.engine.rows or (self.network.size if self._slow else max(2 * self.network.size, 256))
         fitting = _STATE_BYTES // (_BUFFERS * self.x[0].numel() * self.x.element_size())
         return max(min(wanted, max(fitting, self.network.size)) // each, 1) * each
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from harness.attacks.engine.lanes import Lanes
 from harness.attacks.engine.losses import margin, towards
 from harness.attacks.engine.projections import onto_hyperplane
-from harness.attacks.engine.search import Hits, Jobs, admit_to, lanes_for, length, no_hits, per_row, wrong
+from harness.attacks.engine.search import Hits, Jobs, admit_to, lanes_for, length, no_hits, per_row, row_sum, wrong
 from harness.classifier.prepared import Prepared
 from harness.threat import ThreatModel
 
@@ -114,7 +114,7 @@ class TargetedFAB:
         """The next images: between the projections of x and of the natural image on the linearised boundary."""
         linf = self.threat.norm == "Linf"
         w = gradient.flatten(1)
-        b = (w * x.flatten(1)).sum(1) - value
+        b = row_sum(w * x.flatten(1)) - value
         from_x = onto_hyperplane(x.flatten(1), w, b, linf=linf)
         from_natural = onto_hyperplane(natural.flatten(1), w, b, linf=linf)
         one, other = ((d.abs().amax(1) if linf else length(d)).clamp_min(1e-8) for d in (from_x, from_natural))

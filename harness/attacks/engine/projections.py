@@ -10,6 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from harness.attacks.engine.search import row_sum
+
 _STEPS = 50
 """More Newton steps than any row was seen to need; rows that stop moving end them early."""
 
@@ -22,7 +24,7 @@ def onto_hyperplane(points: Tensor, w: Tensor, b: Tensor, *, linf: bool) -> Tens
 
     points and w (n, D), b (n,). Where no point of the box lies on the hyperplane, d goes as far towards it as the box allows.
     """
-    gap = (w * points).sum(1) - b
+    gap = row_sum(w * points) - b
     w = torch.where((gap >= 0).unsqueeze(1), w, -w)  # now the way is against w
     size = w.abs()
     if not linf:
@@ -37,12 +39,12 @@ def _moved(size: Tensor, room: Tensor, gap: Tensor, *, linf: bool) -> Tensor:
     """How far each pixel moves: min(m, room) under Linf, min(m * size, room) under L2, with sum(size * moved) = gap."""
     weight = size if linf else size * size
     limit = room if linf else torch.where(size > 0, room / size, 0)  # the m at which a pixel has no room left
-    total = weight.sum(1)
+    total = row_sum(weight)
     m = torch.where(total > 0, gap / total, 0)
     moving = torch.ones_like(m, dtype=torch.bool)
     for _ in range(_STEPS):
-        gained = (weight * torch.minimum(limit, m.unsqueeze(1))).sum(1)
-        slope = (weight * (limit > m.unsqueeze(1))).sum(1)
+        gained = row_sum(weight * torch.minimum(limit, m.unsqueeze(1)))
+        slope = row_sum(weight * (limit > m.unsqueeze(1)))
         # no slope left: the box ends here, and m is past every limit already
         further = torch.where(slope > 0, (gap - gained) / slope, 0).clamp_min(0)
         ahead = m + further

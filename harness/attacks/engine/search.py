@@ -29,7 +29,7 @@ class Jobs:
 
 @dataclass(frozen=True)
 class Hits:
-    """Rows (rising indices) whose images the searched network gets wrong, and those images."""
+    """Rows whose images the searched network gets wrong, and those images; of several of a row the first legal one counts."""
 
     rows: Tensor
     x_adv: Tensor
@@ -96,9 +96,28 @@ def bounds(x: Tensor, threat: ThreatModel) -> tuple[Tensor, Tensor]:
     return (x - threat.eps).clamp(0, 1), (x + threat.eps).clamp(0, 1)
 
 
+def row_sum(x: Tensor) -> Tensor:
+    """Sums over the last dimension, each in an order that does not depend on how many there are beside it.
+
+    On the CPU that is so in any case. A GPU shares rows out by their number: there halves are added to each other.
+    """
+    return _by_halves(x) if x.is_cuda else x.sum(-1)
+
+
+def _by_halves(x: Tensor) -> Tensor:
+    count = x.shape[-1]
+    if count == 0:
+        return x.sum(-1)
+    x = torch.nn.functional.pad(x, (0, (1 << (count - 1).bit_length()) - count))
+    while x.shape[-1] > 1:
+        half = x.shape[-1] // 2
+        x = x[..., :half] + x[..., half:]
+    return x.squeeze(-1)
+
+
 def length(x: Tensor) -> Tensor:
-    """L2 norms (n,) of (n, ...), as the reference sums them."""
-    return (x**2).flatten(1).sum(1).sqrt()
+    """L2 norms (n,) of (n, ...)."""
+    return row_sum((x**2).flatten(1)).sqrt()
 
 
 _NONE = torch.empty(0, dtype=torch.int64)

@@ -48,7 +48,7 @@ _NEAR = 32
 class Phase:
     """The queries whose windows have one side, (L,) each: the windows' first pixels, and the ends that they paint (L, C) bool.
 
-    `place` numbers the corners of windows as pooling lays them out; `equals` (L, D) lists the queries with the same proposal.
+    `equals` (L, D) lists the queries with the same proposal.
     """
 
     start: int
@@ -56,7 +56,6 @@ class Phase:
     row: Tensor
     column: Tensor
     painted: Tensor
-    place: Tensor
     equals: Tensor
 
     def __len__(self) -> int:
@@ -64,8 +63,11 @@ class Phase:
 
     def changes(self, up: Tensor) -> Tensor:
         """Which of its proposals would change patterns (n, C, H, W) bool: (n, L) bool."""
-        windows = F.avg_pool2d(up.float(), self.side, stride=1).flatten(2)
-        return (windows[:, :, self.place] != self.painted.T.float()).any(1)
+        # how many pixels of a window are up, from sums over all that lies above and to the left
+        sums = F.pad(up.float().cumsum(2).cumsum(3), (1, 0, 1, 0))
+        top, left, bottom, right = self.row, self.column, self.row + self.side, self.column + self.side
+        count = sums[:, :, bottom, right] - sums[:, :, top, right] - sums[:, :, bottom, left] + sums[:, :, top, left]
+        return (count != self.painted.T * float(self.side**2)).any(1)
 
 
 def drawn_phases(draws: Draws, queries: int, shape: tuple[int, int, int], device: torch.device) -> tuple[Phase, ...]:
@@ -82,7 +84,7 @@ def drawn_phases(draws: Draws, queries: int, shape: tuple[int, int, int], device
         painted = table.signs[start:stop] > 0
         place = row * (width - side + 1) + column
         code = place * 2**channels + (painted * 2 ** torch.arange(channels, device=device)).sum(1)
-        phases.append(Phase(start, side, row, column, painted, place, _equals(code)))
+        phases.append(Phase(start, side, row, column, painted, _equals(code)))
     return tuple(phases)
 
 

@@ -9,9 +9,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from harness.attacks.engine.apgd import APGD
+from harness.attacks.engine.draws import KeyedDraws, image_keys
 from harness.attacks.engine.engine import Engine
+from harness.attacks.engine.losses import CrossEntropy
 from harness.attacks.engine.outcome import MISCLASSIFIED, STAGES, SURVIVED, Outcome
+from harness.attacks.engine.search import Jobs, _by_halves
 from harness.attacks.engine.square import Square
+from harness.classifier.prepared import prepare
 from harness.data.datasets import digits
 from harness.threat import ThreatModel
 
@@ -176,3 +181,33 @@ def test_global_random_numbers_are_neither_used_nor_touched(attacked: Case) -> N
         before = torch.random.get_rng_state()
         same(SHORT(model, x, y, threat)[0], outcome)
         assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_rows_that_begin_while_others_stand_at_a_checkpoint_change_nothing_for_these() -> None:
+    """With 100 steps, rows are looked at every 5, and 70 is a checkpoint: whoever stands there is looked at once."""
+    model, threat = network(), ThreatModel("Linf", 0.001)
+    x, y = images(model)
+    jobs = Jobs(x, y, y, image_keys(x), torch.arange(N))
+
+    def part(rows: slice) -> Jobs:
+        return Jobs(x[rows], y[rows], y[rows], jobs.keys[rows], jobs.example[rows])
+
+    def walked(more: bool) -> tuple[Tensor, Tensor]:
+        search = APGD(CrossEntropy(), 0, threat, KeyedDraws(0), 100, jobs, N, interval=5)
+        prepared = prepare(model.requires_grad_(False), x)
+        search.admit(part(slice(0, 8)))
+        for step in range(100):
+            if more and step == 70:
+                search.admit(part(slice(8, 12)))
+            search.advance(prepared)
+        return search.lanes["x"][:8].clone(), search.lanes["step_size"][:8].clone()
+
+    for alone, together in zip(walked(more=False), walked(more=True), strict=True):
+        assert torch.equal(alone, together)
+
+
+def test_sums_by_halves_do_not_depend_on_the_number_of_rows() -> None:
+    x = torch.rand(9, 37)
+    assert torch.allclose(_by_halves(x), x.sum(1))
+    assert torch.equal(_by_halves(x)[4:5], _by_halves(x[4:5]))
+    assert torch.equal(_by_halves(x[:, :0]), torch.zeros(9))

@@ -224,3 +224,71 @@ def test_the_precision_of_a_search_is_one_of_three_and_tf32_needs_a_gpu() -> Non
         chosen_search("tf32", cpu)
     with pytest.raises(BadInput, match=r"expected --search fp32, tf32, bf16, got 'half'; choose one"):
         chosen_search("half", cpu)
+
+
+class Normalised(nn.Module):
+    """Names a buffer and a parameter in its forward, and BatchNorm follows a convolution."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.full((3, 1, 1), 0.5))
+        self.scale = nn.Parameter(torch.full((3, 1, 1), 4.0))
+        self.network = convolutional()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.network((x - self.mean) * self.scale)
+
+
+def test_a_network_that_normalises_by_itself_is_folded() -> None:
+    model = Normalised().eval().requires_grad_(False)
+    made, x = prepare(model, images(4)), images(20)
+    assert isinstance(made.network, Folded)
+    assert len(made.network) == 2
+    assert (made.logits(x) - model(x)).abs().max() < FOLDING_TOLERANCE * float(model(x).std())
+
+
+def test_a_forward_that_refuses_what_is_no_tensor_is_searched_as_it_is_and_that_is_said() -> None:
+    class Strict(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = convolutional()
+
+        def forward(self, x: Tensor) -> Tensor:
+            if not isinstance(x, Tensor):
+                raise ValueError("images, please")
+            return self.network(x)
+
+    model = Strict().eval().requires_grad_(False)
+    made = prepare(model, images(4))
+    assert made.network is model
+    assert made.notes == ("BatchNorm was not folded: the network's forward cannot be traced",)
+
+
+def test_a_network_judged_in_bfloat16_is_searched_as_it_is_judged() -> None:
+    model = Precise(convolutional(), "bf16")
+    x = images(6)
+    outcome, _ = Engine(steps=2, queries=2)(model, x, model(x).argmax(1), ThreatModel("Linf", 1e-4))
+    assert (outcome.stage != -1).all()
+
+
+def test_logits_that_a_network_writes_into_a_buffer_of_its_own_are_kept() -> None:
+    class Overwriting(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network, self.kept = convolutional(), torch.empty(4096, 10)
+
+        def forward(self, x: Tensor) -> Tensor:
+            if torch.is_grad_enabled():
+                return self.network(x)
+            return torch.add(self.network(x), 0, out=self.kept[: len(x)])
+
+    model = Overwriting().eval().requires_grad_(False)
+    x = images(700)
+    assert torch.allclose(prepare(model, x).logits(x), model.network(x), atol=1e-4)
+
+
+def test_an_image_too_narrow_for_squares_tiles_is_attacked_all_the_same() -> None:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(150, 4)).requires_grad_(False)
+    x = torch.rand(3, 1, 30, 5)
+    outcome, _ = Engine(steps=2, queries=5)(model, x, model(x).argmax(1), ThreatModel("L2", 1e-3))
+    assert outcome.robust.all()
