@@ -172,6 +172,22 @@ def test_the_complete_attack_goes_on_from_a_bounded_one_and_the_other_way_round(
     assert same(measured(complete, tmp_path), measured(complete, tmp_path / "afresh"))
 
 
+def test_of_two_parts_of_a_shard_the_one_that_has_got_further_is_gone_on_with(short: None, tmp_path: Path) -> None:
+    (task,), (other,) = sat(12, 12).tasks, sat(12, 12, RobustAccuracy(bounded=True)).tasks
+    measured(sat(12, 12, RobustAccuracy(bounded=True)), tmp_path)
+    parts = Parts(Store(tmp_path))
+    bounded = parts.furthest(other)
+    assert bounded is not None
+    behind = replace(bounded, arrays={**bounded.arrays, "reached": np.zeros_like(bounded.arrays["reached"])})
+    parts.keep(task, behind)  # a complete run that was killed early
+    found = parts.furthest(task)
+    assert found is not None
+    assert np.array_equal(found.arrays["reached"], bounded.arrays["reached"])
+    parts.keep(other, behind)
+    parts.complete(task, bounded)
+    assert len(list(tmp_path.rglob("*.safetensors"))) == 2, "the parts of both are gone, the whole shards are there"
+
+
 @pytest.mark.slow
 def test_one_worker_and_two_and_none_beside_this_process_find_the_same_bit_for_bit(tmp_path: Path) -> None:
     asked = sat(5, 20)
