@@ -39,9 +39,9 @@ _GRAINS = (4, 8, 16, 32, 64, 128, 256, 512)
 _EVEN = 16
 """Batches of more rows have a multiple of it."""
 
-_CPU_ROWS, _CUDA_ROWS = (32, 256), (256, 4096)
+_CPU_ROWS, _CUDA_ROWS = (16, 256), (256, 4096)
 _CPU_IDLE, _CUDA_IDLE = 96, 128
-_CPU_CACHE, _CUDA_CACHE = 32 << 20, 1 << 30
+_CPU_CACHE, _CUDA_CACHE = 24 << 20, 1 << 30
 
 Weights = Callable[[Tensor, slice], Tensor]
 """Logits (n, K) of some rows, and which rows these are, to the weights (n, K) whose sum with the logits is differentiated."""
