@@ -17,7 +17,7 @@ from harness.errors import BadInput
 Norm = Literal["Linf", "L2"]
 
 
-def _per_sample(values: Tensor, like: Tensor) -> Tensor:
+def per_sample(values: Tensor, like: Tensor) -> Tensor:
     """(N,) values shaped to broadcast over `like`'s (N, ...)."""
     return values.reshape(-1, *[1] * (like.dim() - 1))
 
@@ -75,14 +75,14 @@ class ThreatModel:
         perturbation = x_adv - x
         length = perturbation.flatten(1).norm(dim=1)
         factor = torch.where(length > self.eps, self.eps / length.clamp_min(torch.finfo(x.dtype).tiny), 1.0)
-        return (x + perturbation * _per_sample(factor, x)).clamp(0, 1)
+        return (x + perturbation * per_sample(factor, x)).clamp(0, 1)
 
     def ascent(self, gradient: Tensor) -> Tensor:
         """The step of unit norm along which a linear function with this gradient rises most: (N, ...) to the same."""
         if self.norm == "Linf":
             return gradient.sign()
         length = gradient.flatten(1).norm(dim=1).clamp_min(1e-12)
-        return gradient / _per_sample(length, gradient)
+        return gradient / per_sample(length, gradient)
 
     def random_point(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """A uniform point of the ball, clamped to [0,1]. Drawn on the generator's device: (N, C, H, W) to the same."""
@@ -91,7 +91,7 @@ class ThreatModel:
             return self.project(x, x + self.eps * noise)
         direction = torch.randn(x.shape, generator=generator, device=generator.device).to(x)
         radius = torch.rand(len(x), generator=generator, device=generator.device).to(x) ** (1 / x[0].numel())
-        return self.project(x, x + self.eps * _per_sample(radius, x) * self.ascent(direction))
+        return self.project(x, x + self.eps * per_sample(radius, x) * self.ascent(direction))
 
     def verify(self, x: Tensor, x_adv: Tensor) -> Legality:
         """Check what an attack returned, as the float32 images that a model would be given."""

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from harness.attacks.attack import Attack
 from harness.attacks.autoattack import TARGETS, collected
 from harness.attacks.losses import log_odds
-from harness.threat import Norm, ThreatModel
+from harness.threat import Norm, ThreatModel, per_sample
 
 
 @contextmanager
@@ -51,7 +51,7 @@ def _run(attack: APGDAttack, model: nn.Module, x: Tensor, y: Tensor) -> tuple[Te
     best, correct, loss, fooling = attack.attack_single_run(x.clone(), y)
     wrong = _wrong(model, best, y)
     instead = ~wrong & (correct == 0)
-    found = torch.where(instead.view(-1, *[1] * (x.dim() - 1)), fooling, best)
+    found = torch.where(per_sample(instead, x), fooling, best)
     return found.detach(), wrong | instead, loss
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.errors import BadInput
-from harness.threat import ThreatModel
+from harness.threat import ThreatModel, per_sample
 
 
 @dataclass(frozen=True)
@@ -110,4 +110,4 @@ def as_images(x: Tensor, found: Tensor) -> Tensor:
 
 
 def _or_natural(chosen: Tensor, x_adv: Tensor, x: Tensor) -> Tensor:
-    return torch.where(chosen.view(-1, *[1] * (x.dim() - 1)), x_adv, x)
+    return torch.where(per_sample(chosen, x), x_adv, x)

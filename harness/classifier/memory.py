@@ -113,13 +113,17 @@ class Fitted(nn.Module):
         with torch.enable_grad():
             x = x.detach().requires_grad_()
             logits = self.model(x)
-        return _backward(x, logits, weights)
+        return image_gradient(x, logits, weights)
 
 
-def _backward(x: Tensor, logits: Tensor, weights: Tensor) -> Tensor:
+def image_gradient(x: Tensor, logits: Tensor, weights: Tensor) -> Tensor:
+    """The gradient of sum(weights * logits) at the images x that the logits were made from; zeros where there is none."""
     if not logits.requires_grad:
         return torch.zeros_like(x)
-    (gradient,) = torch.autograd.grad(logits, x, weights, allow_unused=True)
+    # as a sum: given weights, autograd would first import what reasons about symbolic shapes, half a second and 40 MB
+    with torch.enable_grad():
+        total = (logits * weights).sum()
+    (gradient,) = torch.autograd.grad(total, x, allow_unused=True)
     return torch.zeros_like(x) if gradient is None else gradient
 
 
@@ -153,7 +157,7 @@ class _InBatches(torch.autograd.Function):
             inner, logits = ctx.graph
             ctx.graph = None
             try:
-                return _backward(inner, logits, weights), None
+                return image_gradient(inner, logits, weights), None
             except torch.OutOfMemoryError as error:
                 model.lower(len(x), error)
             del inner, logits

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal, get_args
 
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from harness.classifier.folding import folded
-from harness.classifier.memory import bytes_of_one, rows_of
+from harness.classifier.memory import bytes_of_one, image_gradient, rows_of
 from harness.classifier.precision import Precise
 from harness.errors import BadInput
 
@@ -118,7 +118,7 @@ class Prepared:
                 upstream = torch.zeros_like(found)
                 upstream[: stop - start] = weights(real, slice(start, stop))
                 logits.append(real)
-                gradients.append(_backward(leaf, found, upstream)[: stop - start])
+                gradients.append(image_gradient(leaf, found, upstream)[: stop - start])
         if len(logits) == 1:
             return logits[0], gradients[0]
         return torch.cat(logits), torch.cat(gradients)
@@ -160,16 +160,6 @@ class Prepared:
         )
         with context:
             yield
-
-
-def _backward(x: Tensor, logits: Tensor, weights: Tensor) -> Tensor:
-    if not logits.requires_grad:
-        return torch.zeros_like(x)
-    # as a sum: given weights, autograd would first import what reasons about symbolic shapes, half a second and 40 MB
-    with torch.enable_grad():
-        total = (logits * weights).sum()
-    (gradient,) = torch.autograd.grad(total, x, allow_unused=True)
-    return torch.zeros_like(x) if gradient is None else gradient
 
 
 def channels_last(x: Tensor) -> Tensor:
@@ -226,7 +216,7 @@ def _close(network: nn.Module, x: Tensor, wanted: Tensor) -> bool:
         with torch.enable_grad():
             leaf = x.detach().requires_grad_()
             logits = network(leaf)
-        _backward(leaf, logits, torch.ones_like(logits))
+        image_gradient(leaf, logits, torch.ones_like(logits))
     except Exception:  # noqa: BLE001  whatever a forward raises on another layout of memory
         return False
     scale = float(wanted.std()) if wanted.numel() > 1 else 1.0
@@ -240,7 +230,7 @@ def _in_bfloat16(network: nn.Module, x: Tensor, wanted: Tensor) -> tuple[nn.Modu
         with torch.enable_grad():
             leaf = x.to(torch.bfloat16).requires_grad_()
             logits = cast(leaf)
-        _backward(leaf, logits, torch.ones_like(logits))
+        image_gradient(leaf, logits, torch.ones_like(logits))
         found = logits.detach().to(wanted.dtype)
         if bool((found - wanted).abs().max() <= 0.1 * max(float(wanted.std()), 1e-6)):
             return cast, False
@@ -250,7 +240,7 @@ def _in_bfloat16(network: nn.Module, x: Tensor, wanted: Tensor) -> tuple[nn.Modu
 
 
 def _size(model: nn.Module, x: Tensor) -> int:
-    """Rows of a batch: as many as keep the caches busy and fit into memory; a multiple of the largest grain below it."""
+    """Rows of a batch: as many as keep the caches busy and fit into memory; even for every grain up to 16."""
     (low, high), cache = (_CUDA_ROWS, _CUDA_CACHE) if x.is_cuda else (_CPU_ROWS, _CPU_CACHE)
     one = bytes_of_one(model, x[:1])
     size = min(max(low, cache // one), high, rows_of(one, x.device))
@@ -266,7 +256,7 @@ def _evened(prepared: Prepared, x: Tensor, *, gradients: bool) -> Prepared:
     rows = _probes(size, x)
 
     def run(grain: int, part: Tensor) -> tuple[Tensor, ...]:
-        one = Prepared(prepared.network, size, grain, prepared.search, prepared.channels_last, prepared.by_autocast)
+        one = replace(prepared, grain=grain, passes=Passes())
         if not gradients:
             return (one.logits(part),)
         both = one.gradient(part, lambda logits, _: torch.ones_like(logits) - 2 * (logits > 0).to(logits))
@@ -276,19 +266,13 @@ def _evened(prepared: Prepared, x: Tensor, *, gradients: bool) -> Prepared:
     for grain in (g for g in _GRAINS if g < size and size % g == 0):
         few = {grain, min(3 * grain, size)}
         if all(_equal(run(grain, rows[-n:]), tuple(part[-n:] for part in whole)) for n in few):
-            return _with(prepared, grain, prepared.notes)
+            return replace(prepared, grain=grain, passes=Passes())
     # one shape for all: then only the place in the batch could still matter
     turned = run(size, rows.roll(1, 0))
     notes = prepared.notes
     if not _equal(turned, tuple(part.roll(1, 0) for part in whole)):
         notes = (*notes, "the network's logits depend on the place of an image in its batch")
-    return _with(prepared, size, notes)
-
-
-def _with(prepared: Prepared, grain: int, notes: tuple[str, ...]) -> Prepared:
-    return Prepared(
-        prepared.network, prepared.size, grain, prepared.search, prepared.channels_last, prepared.by_autocast, notes
-    )
+    return replace(prepared, grain=size, notes=notes, passes=Passes())
 
 
 def _equal(found: tuple[Tensor, ...], wanted: tuple[Tensor, ...]) -> bool:

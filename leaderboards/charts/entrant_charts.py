@@ -45,7 +45,7 @@ def _histograms(energies: Measurement) -> Chart | None:
         assert histogram is not None
         edges = histogram.edges
         most = max(histogram.counts) or 1
-        for left, right, count in zip(edges, edges[1:], histogram.counts, strict=False):
+        for left, right, count in zip(edges[:-1], edges[1:], histogram.counts, strict=True):
             if span[0] <= (left + right) / 2 <= span[1]:
                 rows.append(
                     {

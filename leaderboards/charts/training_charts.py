@@ -59,6 +59,7 @@ def _chart(course: Course, dynamics: Dynamics) -> Chart | None:
     rows: list[dict[str, Any]] = [
         {"epoch": int(epoch), "y": number(course.factor * value), "kind": kind}
         for kind, name in (("train", course.train), ("held out", course.held_out))
+        # a course that the log does not hold has no values
         for epoch, value in zip(dynamics.series["epoch"], dynamics.series.get(name, ()), strict=False)
         if is_number(value)
     ]

@@ -15,9 +15,9 @@ from torch import Tensor
 from harness.attacks.engine.draws import Draws
 from harness.attacks.engine.lanes import Lanes
 from harness.attacks.engine.losses import Loss
-from harness.attacks.engine.search import Hits, Jobs, admit_to, bounds, lanes_for, length, no_hits, per_row, wrong
+from harness.attacks.engine.search import Hits, Jobs, admit_to, bounds, lanes_for, length, no_hits, wrong
 from harness.classifier.prepared import Prepared
-from harness.threat import ThreatModel
+from harness.threat import ThreatModel, per_sample
 
 RHO = 0.75
 """The share of rising steps below which the step is halved."""
@@ -85,7 +85,7 @@ class APGD:
         x, linf = jobs.x, self.threat.norm == "Linf"
         drawn = self.draws.start(jobs.keys, self.stage, jobs.target, x.shape[1:], gaussian=not linf).to(x)
         size = drawn.abs().flatten(1).amax(1) if linf else length(drawn)
-        lanes["x"][rows] = (x + self.threat.eps * (drawn / (per_row(size, x) + 1e-12))).clamp(0, 1)
+        lanes["x"][rows] = (x + self.threat.eps * (drawn / (per_sample(size, x) + 1e-12))).clamp(0, 1)
         if linf:
             lanes["low"][rows], lanes["high"][rows] = bounds(x, self.threat)
         lanes["previous"][rows] = lanes["x"][rows]
@@ -145,10 +145,10 @@ class APGD:
         else:
             first = bad & ~lanes["hit"][rows]
             lanes["hit"][rows] |= first
-            lanes["hit_x"][rows] = torch.where(per_row(first, x), x, lanes["hit_x"][rows])
+            lanes["hit_x"][rows] = torch.where(per_sample(first, x), x, lanes["hit_x"][rows])
             strong = bad & (torch.cat(values) > lanes["hit_value"][rows])
             lanes["hit_value"][rows] = torch.where(strong, torch.cat(values), lanes["hit_value"][rows])
-            lanes["strong_x"][rows] = torch.where(per_row(strong, x), x, lanes["strong_x"][rows])
+            lanes["strong_x"][rows] = torch.where(per_sample(strong, x), x, lanes["strong_x"][rows])
             hits = no_hits(lanes)
         self._learn(rows, torch.cat(values), gradient)  # it may send rows back to their best image
         return hits
@@ -157,29 +157,25 @@ class APGD:
         """Rows that have taken all their steps."""
         return self.lanes["iteration"] >= self.steps
 
-    def natural(self, rows: Tensor) -> Tensor:
-        """The natural images of some rows."""
-        return self.lanes["natural"][rows]
-
     def _stepped(self, n: int) -> Tensor:
         """The next images of the first n rows."""
         names = ("x", "previous", "gradient", "natural")
         x, previous, gradient, natural = (self.lanes[name][:n] for name in names)
-        step = per_row(self.lanes["step_size"][:n], x)
+        step = per_sample(self.lanes["step_size"][:n], x)
         # the first step has no momentum
-        a = per_row(torch.where(self.lanes["iteration"][:n] > 0, MOMENTUM, 1.0).to(x), x)
+        a = per_sample(torch.where(self.lanes["iteration"][:n] > 0, MOMENTUM, 1.0).to(x), x)
         if self.threat.norm == "Linf":
             low, high = self.lanes["low"][:n], self.lanes["high"][:n]
             ahead = torch.clamp(x + step * gradient.sign(), low, high)
             return torch.clamp(x + (ahead - x) * a + (x - previous) * (1 - a), low, high)
-        ahead = x + step * (gradient / (per_row(length(gradient), x) + 1e-12))
+        ahead = x + step * (gradient / (per_sample(length(gradient), x) + 1e-12))
         ahead = self._projected(natural, ahead)
         return self._projected(natural, x + (ahead - x) * a + (x - previous) * (1 - a))
 
     def _projected(self, natural: Tensor, x: Tensor) -> Tensor:
         """On the L2 ball, then into [0, 1]."""
         perturbation = x - natural
-        size = per_row(length(perturbation), x)
+        size = per_sample(length(perturbation), x)
         return (natural + perturbation / (size + 1e-12) * size.clamp(max=self.threat.eps)).clamp(0, 1)
 
     def _learn(self, rows: slice, value: Tensor, gradient: Tensor) -> None:
@@ -188,7 +184,7 @@ class APGD:
         x, own, best, best_gradient, last, best_value, rises, iteration = (self.lanes[name][rows] for name in names)
         own.copy_(gradient)
         better = value > best_value
-        where = per_row(better, gradient)
+        where = per_sample(better, gradient)
         torch.where(where, x, best, out=best)
         torch.where(where, gradient, best_gradient, out=best_gradient)
         rises.add_(value > last)
@@ -219,6 +215,6 @@ class APGD:
         lanes["checked_value"].copy_(torch.where(looked, lanes["best_value"], lanes["checked_value"]))
         lanes["rises"].masked_fill_(looked, 0)
         lanes["step_size"].copy_(torch.where(halved, lanes["step_size"] / 2, lanes["step_size"]))
-        where = per_row(halved, lanes["x"])
+        where = per_sample(halved, lanes["x"])
         torch.where(where, lanes["best"], lanes["x"], out=lanes["x"])
         torch.where(where, lanes["best_gradient"], lanes["gradient"], out=lanes["gradient"])

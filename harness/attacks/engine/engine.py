@@ -184,17 +184,13 @@ class _Attacking:
         left = torch.zeros(len(self.x), dtype=torch.int64, device=self.x.device)
         left[waiting] = each
         while search.lanes.n:
-            broken = self._broken(stage, search, found, self.network)
+            broken = self._broken(stage, search, found)
             if search.quiet:
                 continue
-            done = search.finished()
+            gone = search.finished()
             if broken is not None:
-                gone = done | broken
-            elif bool(done.any()):
-                gone = done
-            else:
-                gone = None
-            if gone is not None:
+                gone = gone | broken
+            if bool(gone.any()):
                 ended = search.lanes["example"][gone]
                 left.scatter_add_(0, ended, torch.full_like(ended, -1))
                 survived = ended[(left[ended] == 0) & found.robust[ended]].unique()
@@ -207,14 +203,14 @@ class _Attacking:
                 begun += len(more) // each
             self._keep(found)
 
-    def _broken(self, stage: int, search: RowSearch, found: Outcome, network: Prepared) -> Tensor | None:
+    def _broken(self, stage: int, search: RowSearch, found: Outcome) -> Tensor | None:
         """Take a step and verify what it found. Gives the rows (bool) of examples that are broken; None for none."""
-        hits = search.advance(network)
+        hits = search.advance(self.network)
         if not len(hits.rows):
             return None
         example = search.lanes["example"][hits.rows]
         y = search.lanes["y"][hits.rows]
-        checked = verified(self.judge.logits, search.natural(hits.rows), y, hits.x_adv, self.threat)
+        checked = verified(self.judge.logits, search.lanes["natural"][hits.rows], y, hits.x_adv, self.threat)
         for reason, held in checked.reasons.items():
             if bool((against := held & checked.fooling).any()):
                 self.report.refused.setdefault((stage, reason), set()).update(example[against].tolist())

@@ -14,9 +14,9 @@ from torch import Tensor
 from harness.attacks.engine.lanes import Lanes
 from harness.attacks.engine.losses import margin, towards
 from harness.attacks.engine.projections import onto_hyperplane
-from harness.attacks.engine.search import Hits, Jobs, admit_to, lanes_for, length, no_hits, per_row, row_sum, wrong
+from harness.attacks.engine.search import Hits, Jobs, admit_to, lanes_for, length, no_hits, row_sum, wrong
 from harness.classifier.prepared import Prepared
-from harness.threat import ThreatModel
+from harness.threat import ThreatModel, per_sample
 
 ALPHA_MAX, ETA, BETA = 0.1, 1.05, 0.9
 """The largest share of the step from the natural image, the overshoot, and the step back from an adversarial image."""
@@ -86,10 +86,6 @@ class TargetedFAB:
         """Rows that have taken all their steps."""
         return self.lanes["iteration"] >= self.steps
 
-    def natural(self, rows: Tensor) -> Tensor:
-        """The natural images of some rows."""
-        return self.lanes["natural"][rows]
-
     def _judged(self, rows: Tensor, logits: Tensor) -> Hits:
         """See which of some rows' images are adversarial; those go back towards the natural image.
 
@@ -118,6 +114,6 @@ class TargetedFAB:
         from_x = onto_hyperplane(x.flatten(1), w, b, linf=linf)
         from_natural = onto_hyperplane(natural.flatten(1), w, b, linf=linf)
         one, other = ((d.abs().amax(1) if linf else length(d)).clamp_min(1e-8) for d in (from_x, from_natural))
-        alpha = per_row((one / (one + other)).clamp(0, ALPHA_MAX), x)
+        alpha = per_sample((one / (one + other)).clamp(0, ALPHA_MAX), x)
         ahead = (x + ETA * from_x.view_as(x)) * (1 - alpha) + (natural + from_natural.view_as(x) * ETA) * alpha
         return ahead.clamp(0, 1)

@@ -36,7 +36,7 @@ class Hits:
 
 
 class RowSearch(Protocol):
-    """An attack on the rows of `lanes`, which hold at least `example` and `y`, and `natural`, the images."""
+    """An attack on the rows of `lanes`, which hold at least what lanes_for makes: `example`, `y`, `natural` (the images)."""
 
     lanes: Lanes
     lockstep: bool
@@ -54,10 +54,6 @@ class RowSearch(Protocol):
 
     def finished(self) -> Tensor:
         """(n,) bool: rows that have taken all their steps."""
-        ...
-
-    def natural(self, rows: Tensor) -> Tensor:
-        """The natural images of some rows."""
         ...
 
 
@@ -84,11 +80,6 @@ def admit_to(lanes: Lanes, jobs: Jobs) -> slice:
     lanes["keys"][rows] = jobs.keys
     lanes["natural"][rows] = jobs.x
     return rows
-
-
-def per_row(values: Tensor, like: Tensor) -> Tensor:
-    """(n,) values shaped to broadcast over (n, ...)."""
-    return values.view(-1, *[1] * (like.dim() - 1))
 
 
 def bounds(x: Tensor, threat: ThreatModel) -> tuple[Tensor, Tensor]:

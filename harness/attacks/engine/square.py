@@ -120,6 +120,8 @@ class Square:
         self.lanes.buffer("query", (), torch.int64)
         self._longest = max(map(len, self.phases), default=1)
         self.lanes.buffer("open", (self._longest,), torch.bool)
+        # of each phase, from the one before the first, in which new rows are, to the one after the last
+        self._starts = torch.tensor([0, *(phase.start for phase in self.phases), 0], device=device)
         self._rows = torch.arange(shape[1], device=device)
         self._columns = torch.arange(shape[2], device=device)
         self._fresh = 0
@@ -178,18 +180,13 @@ class Square:
         """Rows that have asked all their queries."""
         return self.lanes["phase"] >= len(self.phases)
 
-    def natural(self, rows: Tensor) -> Tensor:
-        """The natural images of some rows."""
-        return self.lanes["natural"][rows]
-
     def _shares(self, n: int, ahead: float) -> Tensor | int:
         """How many queries each of the first n rows may ask at once, `ahead` on average: the rows that are behind ask more."""
         each = max(1, int(ahead))
         more = int((ahead - each) * n)
         if more <= 0:
             return each
-        starts = torch.tensor([0, *(phase.start for phase in self.phases), 0], device=self.lanes["phase"].device)
-        progress = starts[self.lanes["phase"][:n] + 1] + self.lanes["query"][:n]
+        progress = self._starts[self.lanes["phase"][:n] + 1] + self.lanes["query"][:n]
         shares = torch.full_like(progress, each)
         shares[progress.argsort(stable=True)[:more]] += 1
         return shares

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from harness.attacks.engine.draws import Draws
 from harness.attacks.engine.lanes import Lanes
-from harness.attacks.engine.search import Hits, Jobs, admit_to, lanes_for, length, no_hits, per_row
+from harness.attacks.engine.search import Hits, Jobs, admit_to, lanes_for, length, no_hits
 from harness.attacks.engine.square import margins, window_side
 from harness.classifier.prepared import Prepared
-from harness.threat import ThreatModel
+from harness.threat import ThreatModel, per_sample
 
 
 def _bump(height: int, width: int) -> Tensor:
@@ -87,10 +87,6 @@ class SquareL2:
         """Rows that have asked all their queries."""
         return torch.full((self.lanes.n,), self._query >= self.queries, device=self.lanes["y"].device)
 
-    def natural(self, rows: Tensor) -> Tensor:
-        """The natural images of some rows."""
-        return self.lanes["natural"][rows]
-
     def _pattern(self, side: int, like: Tensor, *, turned: bool) -> Tensor:
         if side not in self._patterns:
             self._patterns[side] = pattern(side).to(like)
@@ -99,7 +95,7 @@ class SquareL2:
 
     def _scaled(self, natural: Tensor, delta: Tensor) -> Tensor:
         """The natural images with perturbations of length eps."""
-        return (natural + delta / (per_row(length(delta), delta) + 1e-12) * self.threat.eps).clamp(0, 1)
+        return (natural + delta / (per_sample(length(delta), delta) + 1e-12) * self.threat.eps).clamp(0, 1)
 
     def _proposed(self) -> Tensor:
         """The images with the mass of one window moved to another, and a new shape there."""
@@ -114,7 +110,7 @@ class SquareL2:
         to = (slice(None), slice(None), slice(top, top + side), slice(left, left + side))
         off = (slice(None), slice(None), slice(top2, top2 + side), slice(left2, left2 + side))
         delta = self.lanes["x"] - natural
-        whole = per_row(length(delta), delta)
+        whole = per_sample(length(delta), delta)
         both = torch.zeros(height, width, dtype=delta.dtype, device=delta.device)
         both[to[2:]] = 1.0
         both[off[2:]] = 1.0
