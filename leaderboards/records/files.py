@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from leaderboards.records.bounds import MOST_RECORD, read_within
 from leaderboards.records.renames import up_to_date
-from leaderboards.records.schema import SCHEMA_VERSION, Record, RecordError
+from leaderboards.records.schema import SCHEMA_VERSION, SEAL, Record, RecordError, seal_of
 
 _PLAIN = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,118}[A-Za-z0-9_])?")
 _DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(10))}
@@ -142,6 +142,21 @@ def parse_record(content: bytes, where: str) -> Record:
     except (ValueError, RecursionError) as error:
         raise RecordError(f"expected a record in {where}, got text that no file can hold; mend or remove it") from error
     return up_to_date(record)
+
+
+def seal_problem(content: bytes) -> str:
+    """Why a record's file, whose bytes these are, is not as the harness wrote it; empty where it is.
+
+    The file must be a record. One that was written before records had seals has none.
+    """
+    plain = json.loads(content.decode("utf-8-sig"))
+    if SEAL not in plain:
+        return "it has no seal: it was written before records had one, or the seal was removed; measure again"
+    if plain[SEAL] != seal_of(plain):
+        return "its seal is not that of what it holds: it was changed after it was written; measure again"
+    if content != (json.dumps(plain, indent=1, ensure_ascii=False) + "\n").encode():
+        return "its text is not as it was written, though it holds the same; measure again"
+    return ""
 
 
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")

@@ -6,95 +6,65 @@ bytes. Numbers are numbers (accuracies in [0,1], eps a fraction); they are forma
 
 from __future__ import annotations
 
+import hashlib
 import json
-import math
-from itertools import pairwise
-from typing import Any, Literal, Self, TypeGuard
+from collections.abc import Mapping
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from leaderboards.records.values import Distribution, Histogram, Part, Value, is_number
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "SEAL",
+    "Arrays",
+    "BestKnown",
+    "Bundle",
+    "Counterexamples",
+    "Distribution",
+    "EntrantInfo",
+    "FileInfo",
+    "Flag",
+    "Histogram",
+    "Measurement",
+    "Provenance",
+    "Quantity",
+    "Record",
+    "RecordError",
+    "SuiteInfo",
+    "Unit",
+    "Value",
+    "is_number",
+    "seal_of",
+]
 
 SCHEMA_VERSION: Literal[1] = 1
 """Of the record's form. A reader refuses any other: it cannot know what the fields would mean."""
+
+
+SEAL = "seal"
+"""The last key of a record's file: sha256 (hex) of all the rest. Who edits the file by hand breaks it."""
+
+
+def seal_of(plain: Mapping[str, Any]) -> str:
+    """The seal of a record's file, from what it holds; a seal among it does not count."""
+    rest = {key: value for key, value in plain.items() if key != SEAL}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
 
 
 class RecordError(ValueError):
     """A record or its arrays cannot be used; the message is one line: expected, got, what to do."""
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
-
-
-class Value(_Part):
-    """One number with its interval. `value` is None where there is none, and `reason` says why.
-
-    Where there is none and an interval all the same, it is `bounded`: the number was not computed, the interval holds it.
-    """
-
-    value: float | None
-    low: float | None = None
-    high: float | None = None
-    level: float | None = Field(default=None, description="coverage of [low, high], e.g. 0.95")
-    method: str = Field(default="", description="how the interval was made, e.g. 'wilson'")
-    n: int = Field(ge=0, description="examples that the number rests on")
-    reason: str = ""
-
-    @property
-    def bounded(self) -> bool:
-        """Whether all that is known is an interval that holds the number. It compares with no number as one would."""
-        return self.value is None and is_number(self.low) and is_number(self.high)
-
-    def __float__(self) -> float:
-        return math.nan if self.value is None else self.value
-
-    def __str__(self) -> str:
-        """The number with its interval: '0.770 [0.707, 0.823], n = 200'."""
-        if self.bounded:
-            return f"{self.low:.3f} to {self.high:.3f} (bounded), n = {self.n}"
-        if self.value is None:
-            return f"none ({self.reason})"
-        ends = f" [{self.low:.3f}, {self.high:.3f}]" if self.low is not None and self.high is not None else ""
-        return f"{self.value:.3f}{ends}, n = {self.n}"
-
-
-class Histogram(_Part):
-    """How many examples fall into each bin [edges[i], edges[i+1]), the last one closed, and beside the bins.
-
-    The edges are fixed multiples of one unit (the standard deviation of E(x)) around one centre, so histograms of one
-    kind have the same bins in every record once they are divided by the unit.
-    """
-
-    edges: tuple[float, ...] = Field(min_length=2)
-    counts: tuple[int, ...]
-    below: int = Field(ge=0)
-    above: int = Field(ge=0)
-    centre: float
-    unit: float = Field(gt=0)
-
-    @model_validator(mode="after")
-    def _bins_lie_between_edges(self) -> Self:
-        if len(self.counts) != len(self.edges) - 1 or any(b <= a for a, b in pairwise(self.edges)):
-            raise ValueError("a histogram has one count fewer than edges, and edges that rise")
-        return self
-
-
-class Distribution(_Part):
-    """How a number that every example has is spread over the examples."""
-
-    mean: Value
-    sd: float | None = None
-    quantiles: dict[str, float] = Field(default={}, description="by their level as text, e.g. '0.05'")
-    histogram: Histogram | None = None
-
-
-class Flag(_Part):
+class Flag(Part):
     """Something a reader must know about a measurement: a warning of AutoAttack, a rejected sample, a mixed run."""
 
     code: str = Field(description="kebab-case, e.g. 'zero-gradients'")
     message: str
 
 
-class Arrays(_Part):
+class Arrays(Part):
     """Per-sample arrays: a safetensors file `<sha256>.safetensors` in the arrays folder."""
 
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
@@ -105,7 +75,20 @@ class Arrays(_Part):
         return f"{self.sha256}.safetensors"
 
 
-class Provenance(_Part):
+class Bundle(Part):
+    """Witnesses, images that prove examples broken: a file `<sha256>.safetensors` in the witnesses folder."""
+
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    n: int = Field(ge=0, description="witnesses, one an example")
+    size: int = Field(ge=0, description="bytes of the file")
+    address: str = Field(default="", description="where the file can be fetched from; empty: it lies beside the record")
+
+    @property
+    def file(self) -> str:
+        return f"{self.sha256}.safetensors"
+
+
+class Provenance(Part):
     """Where and with what a measurement was made."""
 
     device: str = Field(description="'cpu' or 'cuda'")
@@ -121,7 +104,7 @@ class Provenance(_Part):
 Unit = Literal["fraction", "count", "energy", "sd", "", "seconds"]
 
 
-class Quantity(_Part):
+class Quantity(Part):
     """How a value is to be read: declared by the measure that makes it, and shown wherever the value is."""
 
     title: str = Field(description="what a line or a sentence calls it")
@@ -145,7 +128,7 @@ class Quantity(_Part):
         return self.short or self.title
 
 
-class Measurement(_Part):
+class Measurement(Part):
     """What one measure found."""
 
     measure: str
@@ -160,6 +143,7 @@ class Measurement(_Part):
     distributions: dict[str, Distribution] = Field(default={}, description="of per-sample numbers, by their name")
     flags: tuple[Flag, ...] = ()
     arrays: Arrays | None = None
+    witnesses: Bundle | None = Field(default=None, description="of AutoAttack: one for every example that it broke")
     seconds: float = Field(ge=0, description="compute time, added over shards; not wall time")
     provenance: Provenance
 
@@ -169,7 +153,7 @@ class Measurement(_Part):
         return any(value.bounded for value in self.values.values())
 
 
-class SuiteInfo(_Part):
+class SuiteInfo(Part):
     """What was measured on: the suite, its data, its threat model."""
 
     name: str
@@ -182,12 +166,12 @@ class SuiteInfo(_Part):
     eps: float = Field(ge=0)
 
 
-class FileInfo(_Part):
+class FileInfo(Part):
     name: str
     sha256: str
 
 
-class EntrantInfo(_Part):
+class EntrantInfo(Part):
     """Who was measured."""
 
     name: str
@@ -207,7 +191,29 @@ class EntrantInfo(_Part):
     dynamics: Arrays | None = Field(default=None, description="what its trainer logged, a number an epoch")
 
 
-class Record(_Part):
+class Counterexamples(Part):
+    """Images that break examples which AutoAttack left, with who found them and how."""
+
+    source: Literal["challenge", "transfer"] = Field(
+        description="'challenge': somebody handed them in; 'transfer': they break another entrant of the board"
+    )
+    who: str
+    how: str
+    found_at: str = Field(description="UTC, ISO 8601")
+    witnesses: Bundle = Field(
+        description="of examples that neither AutoAttack nor anything before it in the list broke"
+    )
+
+
+class BestKnown(Part):
+    """The share of examples that nothing has broken that is known: AutoAttack, and what was found beside it."""
+
+    value: Value
+    found: tuple[Counterexamples, ...] = ()
+    flags: tuple[Flag, ...] = ()
+
+
+class Record(Part):
     """All measurements of one entrant on one suite. `limit` is set where only the first examples were judged."""
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -221,6 +227,13 @@ class Record(_Part):
     entrant: EntrantInfo
     limit: int | None = Field(default=None, ge=1)
     measurements: dict[str, Measurement] = Field(description="by the measure's name")
+    best_known: BestKnown | None = Field(default=None, description="where anything beside AutoAttack was tried")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_seal(cls, plain: Any) -> Any:
+        # the seal belongs to the file: files.seal_problem reads it there
+        return {key: held for key, held in plain.items() if key != SEAL} if isinstance(plain, dict) else plain
 
     @model_validator(mode="after")
     def _keys_are_names(self) -> Self:
@@ -240,19 +253,31 @@ class Record(_Part):
         return named | ({"dynamics": self.entrant.dynamics} if self.entrant.dynamics is not None else {})
 
     def to_json(self) -> str:
-        """The record's file, byte for byte: keys in the schema's order, one newline at the end.
+        """The record's file, byte for byte: keys in the schema's order, then the seal, one newline at the end.
 
         NaN and infinities stand as the strings "NaN", "Infinity", "-Infinity", which JSON can hold. They are read back
         as numbers where the schema has a number; inside `settings` and `training`, which have no schema, as strings.
         """
-        return json.dumps(self._plain(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        plain = self._plain()
+        return json.dumps({**plain, SEAL: seal_of(plain)}, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
     def _plain(self) -> dict[str, Any]:
         # model_dump(mode="json") would leave NaN a float: json.dumps refuses it, and it is unequal to itself
         plain = json.loads(self.model_dump_json())
-        if not plain["suite_words"]:  # the file of a built-in suite's record says nothing of it
-            del plain["suite_words"]
+        # what a record has nothing of, its file says nothing of
+        for name in (name for name in ("suite_words", "best_known") if not plain[name]):
+            del plain[name]
+        for measurement in plain["measurements"].values():
+            if measurement["witnesses"] is None:
+                del measurement["witnesses"]
         return plain
+
+    @property
+    def bundles(self) -> dict[str, Bundle]:
+        """Every bundle of witnesses that the record names: by the measure, and 'found 1', 'found 2', ... beside them."""
+        named = {name: m.witnesses for name, m in self.measurements.items() if m.witnesses is not None}
+        beside = self.best_known.found if self.best_known else ()
+        return named | {f"found {k}": one.witnesses for k, one in enumerate(beside, 1)}
 
     def findings(self) -> dict[str, Any]:
         """The record less what differs between two runs that found the same: seconds and provenance."""
@@ -260,8 +285,3 @@ class Record(_Part):
         for measurement in found["measurements"].values():
             del measurement["seconds"], measurement["provenance"]
         return found
-
-
-def is_number(value: float | None) -> TypeGuard[float]:
-    """Whether there is a finite number to show or to rank by."""
-    return value is not None and math.isfinite(value)

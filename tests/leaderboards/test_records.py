@@ -22,6 +22,7 @@ from leaderboards.records.files import (
     read_record,
     record_files,
     record_path,
+    seal_problem,
     write_atomically,
     write_record,
 )
@@ -64,6 +65,25 @@ def test_a_histogram_has_bins_between_rising_edges(wrong: dict[str, Any]) -> Non
     assert Histogram(**right).counts == (3, 4)
     with pytest.raises(ValidationError):
         Histogram(**{**right, **wrong})
+
+
+def test_a_record_is_sealed_and_a_file_that_was_edited_is_told_from_one_that_was_not(
+    tmp_path: Path, record_of: RecordOf
+) -> None:
+    path, _ = write_record(tmp_path, record_of())
+    written = path.read_bytes()
+    assert seal_problem(written) == ""
+    plain = json.loads(written)
+    edited = json.loads(written)
+    edited["measurements"]["standard"]["provenance"]["device_name"] = "a faster one"
+    unsealed = {key: held for key, held in plain.items() if key != "seal"}
+    for content, problem in [
+        (json.dumps(edited, indent=1), "changed after it was written"),
+        (json.dumps(unsealed, indent=1), "has no seal"),
+        (json.dumps(plain), "text is not as it was written"),
+    ]:
+        assert problem in seal_problem(content.encode())
+    assert read_record(path).to_json().encode() == written
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
