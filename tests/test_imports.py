@@ -60,6 +60,7 @@ HARNESS = (
     ("measures", "training"),
     ("run",),
     ("check",),
+    ("verify",),
     ("cli", "__main__"),
 )
 """The rooms of the harness, from the ground up. A room imports those on its own floor and below, and no two each other."""
