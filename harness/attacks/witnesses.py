@@ -52,9 +52,8 @@ def rounded(
     """
     rows = max(1, _BYTES // (4 * x[0].numel())) if len(x) else 1
     parts = [
-        _rounded(judge, *batch, threat, margin)
-        for batch in zip(*(t.split(rows) for t in (x, y, x_adv)), strict=True)
-        if len(batch[0])
+        _rounded(judge, x[first : first + rows], y[first : first + rows], x_adv[first : first + rows], threat, margin)
+        for first in range(0, len(x), rows)
     ]
     if not parts:
         return Rounded(x_adv, np.zeros(0, np.uint8), np.zeros(0, np.float32))

@@ -25,8 +25,8 @@ COARSE_MARGIN = 2e-2
 def known_of(before: ShardResult | None, n: int) -> dict[str, np.ndarray]:
     """How the images of n examples are packed, as far as that was found before: `bits` (uint8) and `step` (float32)."""
     earlier = before.arrays if before is not None else {}
-    none = {"bits": np.zeros(n, np.uint8), "step": np.zeros(n, np.float32)}
-    return {name: earlier.get(name, zeros).copy() for name, zeros in none.items()}
+    packing = {"bits": np.zeros(n, np.uint8), "step": np.zeros(n, np.float32)}
+    return {name: np.array(earlier.get(name, none)) for name, none in packing.items()}
 
 
 def with_witnesses(

@@ -132,10 +132,10 @@ def packed(
 def joined(parts: Sequence[Packed]) -> Packed:
     """Witnesses of several runs of examples, one run after another, as one. At least one part; all of one shape."""
     codes: dict[int, np.ndarray] = {}
-    for bits in (*WIDTHS, WHOLE):
-        held = [part.codes[bits] for part in parts if bits in part.codes]
+    for width in (*WIDTHS, WHOLE):
+        held = [part.codes[width] for part in parts if width in part.codes]
         if held:
-            codes[bits] = np.concatenate(held)
+            codes[width] = np.concatenate(held)
     examples, bits, step = (
         np.concatenate([getattr(part, name) for part in parts]) for name in ("examples", "bits", "step")
     )
