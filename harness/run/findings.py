@@ -12,6 +12,7 @@ import numpy as np
 from filelock import FileLock
 
 from harness.measures.measure import Measure
+from harness.run.best_known import carried
 from harness.run.completion import answered
 from harness.run.plan import Judged, Plan, Task
 from harness.run.portable import portable_spec, portable_values, portable_words
@@ -26,6 +27,7 @@ from leaderboards.records.files import (
     write_atomically,
     write_record,
 )
+from leaderboards.records.home import Home
 from leaderboards.records.schema import (
     Arrays,
     EntrantInfo,
@@ -239,6 +241,7 @@ def _merged(results: Path, folder: Path, record: Record) -> Record:
     if old is not None and of_the_same(old, record.suite, record.entrant.weights_sha256):
         merged = {**old.measurements, **{name: _kept(old, found) for name, found in record.measurements.items()}}
         record = record.model_copy(update={"measurements": {name: merged[name] for name in sorted(merged)}})
+        record = carried(Home(results.parent), old, record)
     write_record(results, record)
     if old is not None:
         _drop_unused(results, folder, {arrays.sha256 for arrays in old.arrays.values()})
