@@ -26,6 +26,7 @@ class _Lazy(click.Group):
         "train": "Train an entrant.",
         "check": "Fail where an entrant is less robust than its baseline.",
         "baseline": "Write the baseline for harness check, from a record.",
+        "challenge": "Hand in images that break what a record calls robust.",
         "render": "Render the leaderboards from the records.",
     }
 
