@@ -1,4 +1,4 @@
-"""What a record says that it was measured on, and whom: the suite, its images, the entrant and its weights, found again here."""
+"""What a record says of its suite, its images, its entrant and the weights, held against those that are found here."""
 
 from __future__ import annotations
 

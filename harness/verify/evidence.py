@@ -37,10 +37,16 @@ class Evidence:
     `bundles` by their name in Record.bundles; those that could not be read are left out."""
 
     home: Home
+    path: Path
     content: bytes
     record: Record
     arrays: Mapping[str, Mapping[str, np.ndarray]]
     bundles: Mapping[str, Packed]
+
+    @property
+    def in_place(self) -> bool:
+        """Whether the file lies where its record belongs."""
+        return record_path(self.home.results, self.record) == self.path.absolute()
 
     @property
     def sha256(self) -> str:
@@ -71,17 +77,19 @@ def gathered(path: Path, findings: Findings, *, download: bool = False) -> Evide
         (findings.missing if problem.startswith("it has no seal") else findings.faults).append(problem)
     if (belongs := record_path(home.results, record)) != path.absolute():
         where = belongs.relative_to(home.root).as_posix()
-        findings.faults.append(f"it belongs in {where}, and lies elsewhere: it says that it is of another entrant or run")
+        findings.faults.append(
+            f"it belongs in {where}, and lies elsewhere: it says that it is of another entrant or run"
+        )
     arrays = {}
     for name, held in record.arrays.items():
-        found = _arrays(home, name, held, findings)
-        if found is not None and name in record.measurements:
-            arrays[name] = renamed(name, found)
+        read = _arrays(home, name, held, findings)
+        if read is not None and name in record.measurements:
+            arrays[name] = renamed(name, read)
     bundles = {}
     for name, bundle in record.bundles.items():
         if (packed := _bundle(home, name, bundle, findings, download)) is not None:
             bundles[name] = packed
-    found = Evidence(home, content, record, arrays, bundles)
+    found = Evidence(home, path, content, record, arrays, bundles)
     try:
         findings.faults += broken_invariants(record, arrays, bundles)
         findings.notes += missed(record, arrays)
@@ -126,7 +134,9 @@ def fetched(bundle: Bundle, path: Path) -> None:
     Raises RecordError where it cannot be had, or something else comes.
     """
     if urllib.parse.urlsplit(bundle.address).scheme not in ("http", "https"):
-        raise RecordError(f"expected an address with http or https, got {line(bundle.address)!r}; put the file in place")
+        raise RecordError(
+            f"expected an address with http or https, got {line(bundle.address)!r}; put the file in place"
+        )
     try:
         with urllib.request.urlopen(bundle.address, timeout=TIMEOUT) as answer:
             content = answer.read(bundle.size + 1)

@@ -102,7 +102,10 @@ def _differ(measure: str, what: str, apart: np.ndarray, found: Natural, findings
 
 
 def _energies_differ(measure: str, arrays: Mapping[str, np.ndarray], found: Natural) -> Iterator[str]:
-    energies = {"marginal_energy": marginal_energy(found.logits), "joint_energy": joint_energy(found.logits, found.labels)}
+    energies = {
+        "marginal_energy": marginal_energy(found.logits),
+        "joint_energy": joint_energy(found.logits, found.labels),
+    }
     size = found.logits.abs().amax(1).numpy() * ROUNDING.get(found.precision, ROUNDING["fp32"])
     for name, here in energies.items():
         held = arrays.get(name)

@@ -67,7 +67,7 @@ class Verifying:
                 proof, audit = self._asked(evidence, *there, findings)
         verdict = _verdict(shown_as or str(path), path, evidence, findings, proof, audit)
         verdict = replace(verdict, seconds=round(time.perf_counter() - begun, 3))
-        if self.mark and evidence is not None:
+        if self.mark and evidence is not None and evidence.in_place:
             _marked(evidence, verdict)
         if self.save is not None and audit is not None and len(audit.examples):
             _saved(self.save, verdict, audit)
@@ -93,7 +93,9 @@ class Verifying:
         record, n = evidence.record, _judged_examples(evidence.record)
         model, precision = self._model(record, suite, judged)
         if (size := sum(parameter.numel() for parameter in model.parameters())) != record.entrant.parameters:
-            findings.faults.append(f"entrant: it has {size} parameters, and the record says {record.entrant.parameters}")
+            findings.faults.append(
+                f"entrant: it has {size} parameters, and the record says {record.entrant.parameters}"
+            )
         natural = shown(model, judged.images, n, self.device, precision)
         held_against(natural, evidence, findings)
         proved = {
@@ -136,7 +138,9 @@ class Verifying:
         if found.differs:
             findings.faults.append(found.differs)
         elif found.audit.broken:
-            findings.notes.append(f"{found.audit.broken} survivors broke in the audit: hand them in with harness challenge")
+            findings.notes.append(
+                f"{found.audit.broken} survivors broke in the audit: hand them in with harness challenge"
+            )
         return found
 
 
@@ -160,9 +164,7 @@ def verify(
     `own` are entrants (names or specs) whose code may be run by the name that a record gives; `models` gives classifiers for
     entrants by name, zoo.in_memory.in_memory(model, name). Raises BadInput for a device that is not here.
     """
-    claims = Claims(
-        Path(data_dir), Path(model_dir), download, tuple(allow_pickle), tuple(own), models or {}
-    )
+    claims = Claims(Path(data_dir), Path(model_dir), download, tuple(allow_pickle), tuple(own), models or {})
     verifying = Verifying(claims, devices(device, 0)[0], audit, seed, mark, save)
     return map(verifying, files)
 

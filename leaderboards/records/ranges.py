@@ -50,11 +50,10 @@ def _wrong(value: Value, measurement: Measurement, key: str) -> Iterator[str]:
     ends = [end for end in (number, low, high) if end is not None]
     if (value.method == "wilson" or (said and said.unit == "fraction")) and not all(0 <= end <= 1 for end in ends):
         yield f"is no share of the examples: {number}"
-    elif value.method == "wilson" and number is not None and value.n:
-        if any(not close(ours, its) for ours, its in zip(wilson(number, value.n), (low, high), strict=True)):
-            yield f"has another interval than {value.n} examples give: {low} to {high}"
-    if measurement.measure in PER_EXAMPLE and value.n > measurement.n:
-        yield f"rests on {value.n} examples, of {measurement.n}"
+    elif value.method == "wilson" and number is not None and value.n and not _is_wilson(value):
+        yield f"has another interval than {value.n} examples give: {low} to {high}"
+    if value.method == "wilson" and measurement.measure in PER_EXAMPLE and value.n != measurement.n:
+        yield f"rests on {value.n} examples, and {measurement.n} were judged"
 
 
 def _spread_wrong(found: Distribution) -> Iterator[str]:
@@ -81,6 +80,11 @@ def wilson(share: float, n: int) -> tuple[float, float]:
     """Wilson's 95 % interval of a share of n examples."""
     centre, half = share + _Z**2 / (2 * n), _Z * math.sqrt(share * (1 - share) / n + _Z**2 / (4 * n * n))
     return max(0.0, (centre - half) / (1 + _Z**2 / n)), min(1.0, (centre + half) / (1 + _Z**2 / n))
+
+
+def _is_wilson(value: Value) -> bool:
+    low, high = wilson(float(value), value.n)
+    return close(low, value.low) and close(high, value.high)
 
 
 def close(ours: float | None, its: float | None, relative: float = CLOSE) -> bool:

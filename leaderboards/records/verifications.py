@@ -7,6 +7,7 @@ readers and no proof: who can write the folder can write it. The proof is to run
 from __future__ import annotations
 
 import hashlib
+import math
 from pathlib import Path
 from typing import Literal
 
@@ -34,9 +35,10 @@ class Audit(Part):
 
     @property
     def words(self) -> str:
-        """What the audit excludes, in a line."""
+        """What the audit excludes, in a line. A bound is rounded up."""
+        most = math.ceil(1e4 * self.most - 1e-9) / 100
         return (
-            f"{self.broken} of {self.attacked} broken again: at most {100 * self.most:.3g} % of the {self.survivors}"
+            f"{self.broken} of {self.attacked} broken again: at most {most:g} % of the {self.survivors}"
             " survivors breakable by it, p >= 0.95"
         )
 
