@@ -27,6 +27,7 @@ class _Lazy(click.Group):
         "check": "Fail where an entrant is less robust than its baseline.",
         "baseline": "Write the baseline for harness check, from a record.",
         "render": "Render the leaderboards from the records.",
+        "export": "Write records in the forms of others: every-eval-ever, in-toto.",
     }
 
     def list_commands(self, ctx: click.Context) -> list[str]:
