@@ -8,8 +8,7 @@ from pathlib import Path
 import click
 
 from harness.cli import options
-from leaderboards.exports.export import FORMATS, export
-from leaderboards.exports.sealed import PROJECT
+from leaderboards.exports.names import FORMATS, PROJECT
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,7 @@ class ExportOptions:
 
 @click.command(name="export")
 @click.argument("place", metavar="[RECORD_OR_DIR]", required=False, type=options.PATH)
-@click.option("--format", "form", type=click.Choice([*FORMATS]), required=True, help="What to write.")
+@click.option("--format", "form", type=click.Choice(FORMATS), required=True, help="What to write.")
 @click.option(
     "--to", type=options.PATH, default=Path("runs/exports"), show_default=True,
     help="The folder to write to: data/ of every-eval-ever, in-toto/ of in-toto.",
@@ -46,6 +45,7 @@ def command(given: ExportOptions) -> int:
     A record that was changed after it was written is refused, and the exit status is 1.
     """
     from harness.errors import BadInput
+    from leaderboards.exports.export import export
 
     if not given.organisation.strip():
         raise BadInput("expected a name after --by, got none; say who measured, or leave the option out")
@@ -53,7 +53,7 @@ def command(given: ExportOptions) -> int:
     if not place.exists():
         raise BadInput(f"expected a record or a folder, got {place}, which is not there; name another")
     entrants = options.names(given.entrants, "--entrants")
-    done = export(place, FORMATS[given.form], given.to, entrants, given.organisation)
+    done = export(place, given.form, given.to, entrants, given.organisation)
     for path in done.written:
         click.echo(str(path))
     for reason in done.refused:

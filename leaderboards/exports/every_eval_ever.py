@@ -9,23 +9,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from leaderboards.exports.names import HEX, PROJECT
 from leaderboards.exports.results import Result, exported_results
 from leaderboards.exports.samples import samples
-from leaderboards.exports.sealed import PROJECT, Sealed
+from leaderboards.exports.sealed import Sealed
 from leaderboards.records.schema import Measurement, Record, RecordError, Value, is_number
 
 VERSION = "0.3.0"
 """Of the schema: what is written is valid by it."""
 
 Texts = dict[str, str]
-
-_HEX = re.compile("[0-9a-f]{64}")
 
 
 def every_eval_ever(sealed: Sealed, organisation: str = PROJECT) -> dict[str, bytes]:
@@ -93,7 +91,7 @@ def _identity(sealed: Sealed) -> _Identity:
     developer = {"zoo": PROJECT, "robustbench": "robustbench"}.get(entrant.source, "local")
     stem = sealed.file.rsplit("/", 1)[-1].removesuffix(".json")
     weights = entrant.weights_sha256
-    if not _HEX.fullmatch(weights):  # the record's schema asks for no form
+    if not HEX.fullmatch(weights):  # the record's schema asks for no form
         weights = hashlib.sha256(weights.encode()).hexdigest()
     model = f"{stem}-{weights[:8]}"
     collection = f"{PROJECT}-{sealed.scope}"

@@ -8,14 +8,13 @@ from pathlib import Path, PurePosixPath
 
 from leaderboards.exports.every_eval_ever import every_eval_ever
 from leaderboards.exports.in_toto import in_toto
-from leaderboards.exports.sealed import PROJECT, Sealed, read_sealed, sealed_files
+from leaderboards.exports.names import EVERY_EVAL_EVER, IN_TOTO, PROJECT
+from leaderboards.exports.sealed import Sealed, read_sealed, sealed_files
 from leaderboards.records.files import line, write_atomically
 from leaderboards.records.schema import RecordError
 
-Format = Callable[[Sealed, str], dict[str, bytes]]
-
-FORMATS: Mapping[str, Format] = {"every-eval-ever": every_eval_ever, "in-toto": in_toto}
-"""By name: what makes files, by their path, of a record and of who provides it."""
+WRITERS: Mapping[str, Callable[[Sealed, str], dict[str, bytes]]] = {EVERY_EVAL_EVER: every_eval_ever, IN_TOTO: in_toto}
+"""By the format's name: what makes files, by their path, of a record and of who provides it."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +25,8 @@ class Exported:
     refused: tuple[str, ...]
 
 
-def export(place: Path, form: Format, to: Path, entrants: Sequence[str] = (), organisation: str = PROJECT) -> Exported:
-    """Write the records of a file or folder below `to`; only these entrants' where any are named.
+def export(place: Path, form: str, to: Path, entrants: Sequence[str] = (), organisation: str = PROJECT) -> Exported:
+    """Write the records of a file or folder below `to`, in a format of names.FORMATS; only these entrants' where any are named.
 
     Raises RecordError where there is no record at all, or none of an entrant that is named; nothing is written then.
     """
@@ -53,7 +52,7 @@ def export(place: Path, form: Format, to: Path, entrants: Sequence[str] = (), or
         if entrants and sealed.record.entrant.name not in entrants:
             continue
         try:
-            made = form(sealed, organisation)
+            made = WRITERS[form](sealed, organisation)
         except RecordError as error:
             refused.append(line(error, 400))
             continue

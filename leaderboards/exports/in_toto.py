@@ -14,9 +14,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from leaderboards.exports.names import HEX, PROJECT
 from leaderboards.exports.results import Headline, headlines
-from leaderboards.exports.sealed import PROJECT, Sealed
-from leaderboards.records.schema import Bundle, Measurement, Record, is_number
+from leaderboards.exports.sealed import Sealed
+from leaderboards.records.schema import Bundle, Measurement, Record, RecordError, is_number
 
 STATEMENT = "https://in-toto.io/Statement/v1"
 PREDICATE = "https://in-toto.io/attestation/test-result/v0.1"
@@ -28,11 +29,14 @@ Descriptor = dict[str, Any]
 
 
 def in_toto(sealed: Sealed, organisation: str = PROJECT) -> dict[str, bytes]:
-    """A record's statement by its path: suite/entrant.intoto.json. `organisation` stands beside the record's digest."""
+    """A record's statement by its path: suite/entrant.intoto.json. `organisation` stands beside the record's digest.
+
+    Raises RecordError where the record names a digest that is none.
+    """
     record = sealed.record
     tests = {name: _outcome(record, found) for name, found in record.measurements.items()}
     result = next((one for one in ("FAILED", "WARNED") if one in tests.values()), "PASSED" if tests else "WARNED")
-    statement = {
+    statement: dict[str, Any] = {
         "_type": STATEMENT,
         "subject": _subjects(record),
         "predicateType": PREDICATE,
@@ -44,6 +48,10 @@ def in_toto(sealed: Sealed, organisation: str = PROJECT) -> dict[str, bytes]:
             "failedTests": [name for name, one in tests.items() if one == "FAILED"],
         },
     }
+    for descriptor in (*statement["subject"], *statement["predicate"]["configuration"]):
+        for digest in descriptor["digest"].values():
+            if not HEX.fullmatch(digest):
+                raise RecordError(f"expected a sha256 in {sealed.file}, got {digest!r}; measure again")
     path = f"in-toto/{sealed.file.removesuffix('.json')}.intoto.json"
     return {path: (json.dumps(statement, indent=2, allow_nan=False) + "\n").encode()}
 

@@ -34,7 +34,7 @@ class Answer:
 
 
 def samples(sealed: Sealed, results: Sequence[Result], evaluation: str, model: str, version: str) -> list[Row]:
-    """Rows of standard accuracy, then of AutoAttack, in the order of the examples; none where the record has no arrays.
+    """Rows of standard accuracy and of AutoAttack, each in the order of the examples; none where the record has no arrays.
 
     Raises RecordError where the arrays are missing, are not what was written, or do not give the score.
     """

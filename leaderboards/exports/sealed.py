@@ -15,9 +15,6 @@ from leaderboards.records.files import line, parse_record, record_files, record_
 from leaderboards.records.home import Home
 from leaderboards.records.schema import SEAL, Record, RecordError
 
-PROJECT = "robust-energy-harness"
-"""What the project is called where its records stand among others'."""
-
 
 @dataclass(frozen=True)
 class Sealed:
