@@ -78,6 +78,11 @@ def device_name(device: torch.device) -> str:
     return platform.processor() or platform.machine()
 
 
+def now() -> str:
+    """UTC, ISO 8601, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
 def provenance(device: torch.device, precision: str) -> Provenance:
     """What is true of this process, now."""
     revision, dirty = commit()
@@ -89,5 +94,5 @@ def provenance(device: torch.device, precision: str) -> Provenance:
         commit=revision,
         dirty=dirty,
         versions=versions(),
-        measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        measured_at=now(),
     )

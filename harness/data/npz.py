@@ -28,7 +28,7 @@ HEADER_BYTES = 2**16
 NAMES = ["image", "label"]
 
 
-def _header(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], np.dtype]:
+def header(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], np.dtype]:
     """Shape and type of an array, of which nothing more is unpacked. Raises ValueError where they do not fit its size."""
     entry = archive.getinfo(f"{name}.npy")
     with archive.open(entry) as packed:
@@ -54,7 +54,7 @@ def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
                 raise BadInput(
                     f"expected the arrays image and label in {path}, got {', '.join(keys)[:200]}; rename them"
                 )
-            (images, pixels), (labels, numbers) = (_header(archive, name) for name in NAMES)
+            (images, pixels), (labels, numbers) = (header(archive, name) for name in NAMES)
         numeric = pixels == np.uint8 or np.issubdtype(pixels, np.floating)
         if len(images) != 4 or len(labels) != 1 or not numeric or not np.issubdtype(numbers, np.integer):
             raise BadInput(
