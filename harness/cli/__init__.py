@@ -30,6 +30,7 @@ class _Lazy(click.Group):
         "challenge": "Hand in images that break what a record calls robust.",
         "publish": "Publish the records of a run.",
         "render": "Render the leaderboards from the records.",
+        "export": "Write records in the forms of others: every-eval-ever, in-toto.",
     }
 
     def list_commands(self, ctx: click.Context) -> list[str]:
