@@ -45,6 +45,17 @@ class ShardResult:
 
 
 @dataclass(frozen=True)
+class Witnesses:
+    """Images that prove m examples of a shard broken. `rows` (m,): which of its examples, rising; `x_adv` (m, C, H, W)
+    float32; `bits` and `step` (m,): how each is packed (leaderboards.records.witnesses), None where that is not known."""
+
+    rows: np.ndarray
+    x_adv: np.ndarray
+    bits: np.ndarray | None = None
+    step: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
 class Summary:
     """What goes into the record."""
 
@@ -135,6 +146,13 @@ class Measure(Protocol):
     def content(self, images: ImageSet, start: int, stop: int) -> str:
         """What the units start to stop are made of beside the settings, as a hash; part of the key of their shard."""
         return images.content(start, stop)
+
+    def witnesses(self, arrays: Mapping[str, np.ndarray]) -> Witnesses | None:
+        """The images that prove examples broken, from all arrays of a shard; None for a measure that looks for none.
+
+        A record names a bundle of them.
+        """
+        return None
 
     def exhibit(self, arrays: Mapping[str, np.ndarray], folder: Path, mark: str) -> None:
         """Write what people look at into a folder of its own; `mark` says of which measurement it is."""

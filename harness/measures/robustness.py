@@ -27,8 +27,9 @@ from harness.errors import BadInput
 from harness.measures import bounded as bounds
 from harness.measures import doubts
 from harness.measures.intervals import proportion
-from harness.measures.measure import Cost, Kept, Measure, Note, ShardResult, Summary, flags_of, joined_notes
+from harness.measures.measure import Cost, Kept, Measure, Note, ShardResult, Summary, Witnesses, flags_of, joined_notes
 from harness.measures.outcomes import arrays_of, cascade_state, of_cascade, outcome_of
+from harness.measures.rounding import known_of, with_witnesses, witnesses_of
 from harness.threat import Norm, ThreatModel
 from leaderboards.board.labels import ATTACKS, label
 from leaderboards.records.schema import Quantity
@@ -49,7 +50,8 @@ class RobustAccuracy(Measure):
 
     Every image is verified against the threat model in float32 before its example counts as broken. The arrays hold
     `stage` (int8: -1 misclassified to begin with, k broken by stage k, the number of stages where nothing broke it) and
-    `reached` (int8: how many stages were run to their end), and the shards also x_adv, the image that broke it.
+    `reached` (int8: how many stages were run to their end). The shards also hold x_adv, the image that broke it, in the form in
+    which it takes the fewest bytes as a witness, and `bits` (uint8, 0 where nothing is rounded) and `step` (float32) of it.
 
     `search` is the precision in which the own engine looks for images, by the device where it is None: see `on`.
     `batch_size` is pyautoattack's alone, whose flags depend on it.
@@ -57,7 +59,7 @@ class RobustAccuracy(Measure):
 
     name: ClassVar[str] = "autoattack"
     version: ClassVar[int] = 2
-    heavy_arrays: ClassVar[frozenset[str]] = frozenset({"x_adv"})
+    heavy_arrays: ClassVar[frozenset[str]] = frozenset({"x_adv", "bits", "step"})
     seed: int = 0
     engine: Attacks = "harness"
     search: Search | None = None
@@ -205,13 +207,16 @@ class RobustAccuracy(Measure):
         wanted = self.through(examples) if through is None else through
         notes = before.notes if before else self._begun(model, examples, threat)
         if self.engine == "pyautoattack":
-            return self._by_reference(model, examples, threat, before, notes, SURVIVED if through is None else through)
+            last = SURVIVED if through is None else through
+            by_reference = self._by_reference(model, examples, threat, before, notes, last)
+            return with_witnesses(by_reference, before, model, examples, threat)
 
         report = Report()
 
         def keep(found: Outcome) -> None:
             if kept is not None:
-                kept(ShardResult(arrays_of(found.copy()), joined_notes(notes, doubts.reported(report.so_far(found)))))
+                arrays = arrays_of(found.copy()) | known_of(before, len(examples))
+                kept(ShardResult(arrays, joined_notes(notes, doubts.reported(report.so_far(found)))))
 
         state = None if before is None else outcome_of(before.arrays, examples.x)
         found, _ = self._engine(examples)(
@@ -219,7 +224,11 @@ class RobustAccuracy(Measure):
         )
         if isinstance(wanted, Tensor):  # what a complete run may have left of the others is no part of the sample
             found = replace(found, reached=torch.minimum(found.reached, wanted.to(found.reached)))
-        return ShardResult(arrays_of(found), joined_notes(notes, doubts.reported(report)))
+        result = ShardResult(arrays_of(found), joined_notes(notes, doubts.reported(report)))
+        return with_witnesses(result, before, model, examples, threat)
+
+    def witnesses(self, arrays: Mapping[str, np.ndarray]) -> Witnesses:
+        return witnesses_of(arrays)
 
     def progress(self, arrays: Mapping[str, np.ndarray]) -> float:
         """The mean number of stages that need not be run again."""

@@ -12,21 +12,15 @@ import numpy as np
 from filelock import FileLock
 
 from harness.measures.measure import Measure
-from harness.run.best_known import carried
-from harness.run.completion import answered
+from harness.run.bundles import bundled
+from harness.run.completion import answered, of_whole
+from harness.run.merging import Merge
 from harness.run.plan import Judged, Plan, Task
 from harness.run.portable import portable_spec, portable_values, portable_words
 from harness.run.store import Shard, Store
 from leaderboards.records.arrays import write_arrays
 from leaderboards.records.dynamics import columns
-from leaderboards.records.files import (
-    read_record,
-    record_files,
-    record_path,
-    remove_leftovers,
-    write_atomically,
-    write_record,
-)
+from leaderboards.records.files import record_path, remove_leftovers, write_atomically
 from leaderboards.records.home import Home
 from leaderboards.records.schema import (
     Arrays,
@@ -36,7 +30,6 @@ from leaderboards.records.schema import (
     Measurement,
     Provenance,
     Record,
-    RecordError,
     SuiteInfo,
 )
 from zoo.entrant import Card
@@ -153,18 +146,22 @@ def write_findings(plan: Plan, store: Store, out: Path) -> list[Record]:
 
 
 def _write_findings(plan: Plan, store: Store, out: Path) -> list[Record]:
-    results, folder = out / "results", out / "arrays"
-    remove_leftovers(results, folder, out / "samples")
+    home = Home(out)
+    remove_leftovers(home.results, home.arrays, home.witnesses, home.samples)
     records = []
     for index, judged in enumerate(plan.judged):
         found: dict[str, Measurement] = {}
         parameters = 0
         for measure in plan.measures:
-            # the images that broke examples stay in the shards: of a large suite they are gigabytes
-            answer = answered(plan.of(index, measure.name), store)
+            # heavy arrays stay in the shards: of a large suite they are gigabytes
+            tasks = plan.of(index, measure.name)
+            answer = answered(tasks, store)
             if answer is not None:
                 by, shards = answer
-                found[measure.name] = measurement(by, shards, folder, plan.suite.shard_size)
+                one = measurement(by, shards, home.arrays, plan.suite.shard_size)
+                mine = tasks if by == tasks[0].measure else of_whole(tasks)
+                bundle = bundled(mine, store, judged.images, home.witnesses)
+                found[measure.name] = one.model_copy(update={"witnesses": bundle})
                 parameters = shards[0].parameters
         if not found:
             continue
@@ -173,13 +170,13 @@ def _write_findings(plan: Plan, store: Store, out: Path) -> list[Record]:
             suite_title=plan.suite.title,
             suite_description=plan.suite.description,
             suite_words=portable_words(plan.suite.asked),
-            entrant=_entrant_info(judged, parameters, folder),
+            entrant=_entrant_info(judged, parameters, home.arrays),
             limit=plan.limit,
             measurements=found,
         )
-        records.append(_merged(results, folder, record))
+        records.append(Merge(home)(record))
         for measure in (measure for measure in plan.measures if measure.exhibits and measure.name in found):
-            place = record_path(out / "samples", record).with_suffix("")
+            place = record_path(home.samples, record).with_suffix("")
             _exhibit(measure, found[measure.name], plan.of(index, measure.name), store, place)
     return records
 
@@ -195,11 +192,6 @@ def _exhibit(measure: Measure, found: Measurement, tasks: Sequence[Task], store:
         joined = {name: np.concatenate([shard.arrays[name] for shard in shards]) for name in shards[0].arrays}
         measure.exhibit(joined, place, found.arrays.sha256)
         write_atomically(marker, found.arrays.sha256.encode())
-
-
-def of_the_same(record: Record, suite: SuiteInfo, weights_sha256: str) -> bool:
-    """Whether a record is of these weights on these examples, so that other measures of them may join it."""
-    return record.suite == suite and record.entrant.weights_sha256 == weights_sha256
 
 
 def settings_apart(record: Record, plan: Plan) -> str:
@@ -227,41 +219,3 @@ def seeds_apart(record: Record, plan: Plan) -> str:
     if same and not set(held.values()).isdisjoint(planned.values()):
         return ""
     return ", ".join(map(str, sorted(set(held.values()))))
-
-
-def _merged(results: Path, folder: Path, record: Record) -> Record:
-    """Write the record over the one that is there, keeping its other measures where they are of the same thing."""
-    path = record_path(results, record)
-    old: Record | None = None
-    if path.exists():
-        try:
-            old = read_record(path)
-        except RecordError:
-            old = None  # what cannot be read cannot be kept
-    if old is not None and of_the_same(old, record.suite, record.entrant.weights_sha256):
-        merged = {**old.measurements, **{name: _kept(old, found) for name, found in record.measurements.items()}}
-        record = record.model_copy(update={"measurements": {name: merged[name] for name in sorted(merged)}})
-        record = carried(Home(results.parent), old, record)
-    write_record(results, record)
-    if old is not None:
-        _drop_unused(results, folder, {arrays.sha256 for arrays in old.arrays.values()})
-    return read_record(path)
-
-
-def _kept(old: Record, found: Measurement) -> Measurement:
-    """What stands in a record from now on: a bounded answer does not take the place of a complete one of the same attack."""
-    held = old.measurements.get(found.measure)
-    if held is None or not found.bounded or held.bounded or (held.version, held.seed) != (found.version, found.seed):
-        return found
-    plain = {key: setting for key, setting in found.settings.items() if key != "bounded"}
-    return held if held.settings == plain else found
-
-
-def _drop_unused(results: Path, folder: Path, candidates: set[str]) -> None:
-    """Remove arrays of a replaced record that no record names any more. A record that cannot be read stops it."""
-    try:
-        named = {arrays.sha256 for path in record_files(results) for arrays in read_record(path).arrays.values()}
-    except RecordError:
-        return
-    for digest in candidates - named:
-        (folder / f"{digest}.safetensors").unlink(missing_ok=True)

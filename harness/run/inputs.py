@@ -11,7 +11,8 @@ from harness.data import datasets
 from harness.data.images import ImageSet, Split
 from harness.errors import BadInput
 from harness.measures.sources import Sources
-from harness.run.findings import of_the_same, seeds_apart, settings_apart, suite_info
+from harness.run.findings import seeds_apart, settings_apart, suite_info
+from harness.run.merging import of_the_same
 from harness.run.plan import Judged, Plan
 from harness.run.portable import of_one_place
 from harness.suites.suite import Suite

@@ -109,7 +109,8 @@ class Making:
         """What is known of all examples together."""
         if not self.before:
             return None
-        names = self.before[0].arrays
+        # those of a time when nothing was rounded have fewer
+        names = [name for name in self.before[0].arrays if all(name in shard.arrays for shard in self.before)]
         return ShardResult(
             {name: np.concatenate([shard.arrays[name] for shard in self.before]) for name in names},
             joined_notes((), [note for shard in self.before for note in shard.notes]),

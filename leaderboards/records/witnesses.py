@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -127,6 +127,21 @@ def packed(
         codes[WHOLE] = x_adv[whole]
     channels, height, width = x_adv.shape[1:]
     return Packed((channels, height, width), examples, wanted, held, codes)
+
+
+def joined(parts: Sequence[Packed]) -> Packed:
+    """Witnesses of several runs of examples, one run after another, as one. At least one part; all of one shape."""
+    codes: dict[int, np.ndarray] = {}
+    for width in (*WIDTHS, WHOLE):
+        held = [part.codes[width] for part in parts if width in part.codes]
+        if held:
+            codes[width] = np.concatenate(held)
+    examples, bits, step = (
+        np.concatenate([getattr(part, name) for part in parts]) for name in ("examples", "bits", "step")
+    )
+    if (np.diff(examples) < 1).any():
+        raise ValueError("expected runs of examples in their order, got an example that does not follow the one before")
+    return Packed(parts[0].shape, examples, bits, step, codes)
 
 
 def _packed(steps: np.ndarray, bits: int) -> np.ndarray:

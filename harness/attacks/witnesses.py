@@ -1,0 +1,164 @@
+"""Images that break examples, in a form that takes few bytes and still breaks them: witnesses.
+
+A perturbation is rounded to a few levels (leaderboards.records.witnesses), coarsest first, and what comes out is judged as any
+attack's image is. The margin that is asked for is far above the rounding of float32, so that another machine's kernels do not
+undo a witness. It errs on neither side: an example that was broken stays broken, and none becomes so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from harness.attacks.verification import verified
+from harness.threat import ThreatModel
+from leaderboards.records.witnesses import WHOLE, WIDTHS, decoded, levels, quantised
+
+MARGIN = 1e-3
+"""By how much of the spread of an image's logits (largest less smallest) a wrong one must exceed the label's."""
+
+_BYTES = 32 << 20
+"""Of the images that are rounded at once."""
+
+_FINENESS = (1.0, 0.7, 0.5, 0.35, 0.25, 0.17, 0.12)
+"""Steps that are tried under L2, as parts of the one that reaches the largest pixel."""
+
+Judge = Callable[[Tensor], Tensor]
+"""Images (n, C, H, W) to logits (n, K), each its own whatever stands beside it."""
+
+
+@dataclass(frozen=True)
+class Rounded:
+    """Witnesses of n examples: `x_adv` (n, C, H, W) on the device of the images, and how each is packed without loss:
+    `bits` (n,) uint8 and `step` (n,) float32, 0 where the image stays whole."""
+
+    x_adv: Tensor
+    bits: np.ndarray
+    step: np.ndarray
+
+
+def rounded(
+    judge: Judge, x: Tensor, y: Tensor, x_adv: Tensor, threat: ThreatModel, *, margin: float = MARGIN
+) -> Rounded:
+    """The coarsest form of each image that is legal and misclassified with a margin (a share of its logits' spread).
+
+    `x_adv` (n, C, H, W) float32 are images that break the examples x with labels y. Where no form has the margin it is the
+    form, the whole image among them, that has the largest. One pass for an image that its coarsest form settles, five at
+    most.
+    """
+    rows = max(1, _BYTES // (4 * x[0].numel())) if len(x) else 1
+    parts = [
+        _rounded(judge, x[first : first + rows], y[first : first + rows], x_adv[first : first + rows], threat, margin)
+        for first in range(0, len(x), rows)
+    ]
+    if not parts:
+        return Rounded(x_adv, np.zeros(0, np.uint8), np.zeros(0, np.float32))
+    return Rounded(
+        torch.cat([part.x_adv for part in parts]),
+        np.concatenate([part.bits for part in parts]),
+        np.concatenate([part.step for part in parts]),
+    )
+
+
+def _rounded(judge: Judge, x: Tensor, y: Tensor, x_adv: Tensor, threat: ThreatModel, margin: float) -> Rounded:
+    natural, found = x.cpu().numpy(), x_adv.cpu().numpy().copy()
+    bits, step = np.full(len(x), WHOLE, np.uint8), np.zeros(len(x), np.float32)
+    best = np.full(len(x), -np.inf)
+    left, stretched = np.arange(len(x)), _stretched(natural, found, threat)
+    whole = found.copy()
+    for width in (*WIDTHS, WHOLE):
+        if width == WHOLE:
+            images, steps, exact = whole[left], np.zeros(len(left), np.float32), np.ones(len(left), bool)
+        else:
+            images, steps, exact = _form(natural[left], stretched[left], threat, width)
+        at = torch.from_numpy(left[exact]).to(x.device)
+        if len(at):
+            shown = torch.from_numpy(images[exact]).to(x)
+            margins = _margins(judge, x[at], y[at], shown, threat)
+            better = margins > best[left[exact]]
+            rows = left[exact][better]
+            best[rows], bits[rows], step[rows] = margins[better], width, steps[exact][better]
+            found[rows] = images[exact][better]
+        left = left[best[left] < margin]
+        if not len(left):
+            break
+    return Rounded(torch.from_numpy(found).to(x), bits, step)
+
+
+def _margins(judge: Judge, x: Tensor, y: Tensor, images: Tensor, threat: ThreatModel) -> np.ndarray:
+    """(n,) float64: the largest wrong logit less the label's, by the spread of the logits; -inf where it does not count."""
+    check = verified(judge, x, y, images, threat)
+    logits = check.logits.double()
+    label = logits.gather(1, y[:, None]).squeeze(1)
+    wrong = logits.scatter(1, y[:, None], -torch.inf).amax(1)
+    spread = logits.amax(1) - logits.amin(1)
+    share = torch.where(spread > 0, (wrong - label) / spread, 0)
+    return torch.where(check.broken, share, -torch.inf).cpu().numpy()
+
+
+def _stretched(x: np.ndarray, x_adv: np.ndarray, threat: ThreatModel) -> np.ndarray:
+    """The perturbations lengthened to the edge of the ball: what breaks an example mostly breaks it more so further on."""
+    delta = x_adv.astype(np.float64) - x
+    length = _length(delta, threat)
+    factor = np.where(length > 0, threat.eps / np.where(length > 0, length, 1), 1).clip(1, None)
+    return np.clip(x + delta * _beside(factor, x), 0, 1).astype(np.float32)
+
+
+def _form(
+    x: np.ndarray, x_adv: np.ndarray, threat: ThreatModel, bits: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Images as so many bits give them, their steps, and whether they are given back without loss, (n,) bool."""
+    if threat.norm == "Linf":
+        most = np.float32(threat.eps / levels(bits))
+        if float(most) * levels(bits) > threat.eps:
+            most = np.nextafter(most, np.float32(0))
+        step = np.full(len(x), most, np.float32)
+        codes = quantised(x, x_adv, _positive(step), bits)
+    else:
+        codes, step = _on_the_sphere(x, x_adv, threat, bits)
+    images = decoded(x, codes, step)
+    again = decoded(x, quantised(x, images, _positive(step), bits), step)
+    apart = (images != x).reshape(len(x), -1).any(1)  # a natural image witnesses nothing
+    exact = (again == images).reshape(len(x), -1).all(1) & (step > 0) & apart
+    return images, step, exact
+
+
+def _on_the_sphere(x: np.ndarray, x_adv: np.ndarray, threat: ThreatModel, bits: int) -> tuple[np.ndarray, np.ndarray]:
+    """Under L2: the perturbation's direction in so many bits, (n, ...) int8, and the step (n,) by which it reaches eps."""
+    delta, axes = x_adv.astype(np.float64) - x, tuple(range(1, x.ndim))
+    largest = np.abs(delta).max(axis=axes)
+    best, codes = np.full(len(x), -np.inf), np.zeros(x.shape, np.int8)
+    for part in _FINENESS:
+        tried = _positive((largest * part / levels(bits)).astype(np.float32))
+        steps = quantised(x, x_adv, tried, bits)
+        # not beyond the box, where clipping will cut it off
+        reached = np.clip(x + steps * _beside(tried.astype(np.float64), x), 0, 1) - x
+        likeness = (reached * delta).sum(axes) / np.maximum(_length(reached, threat), 1e-300)
+        better = likeness > best
+        best[better], codes[better] = likeness[better], steps[better]
+    at_edge = ((x_adv <= 0) | (x_adv >= 1)) & (delta != 0)
+    room = threat.eps**2 - (np.where(at_edge, delta, 0) ** 2).sum(axes)
+    inside = (np.where(at_edge, 0, codes).astype(np.float64) ** 2).sum(axes)
+    step = np.sqrt(np.maximum(room, 0) / np.maximum(inside, 1))
+    step = np.where(inside > 0, step, largest / levels(bits))
+    length = _length(decoded(x, codes, step.astype(np.float32)).astype(np.float64) - x, threat)
+    step *= np.where(length > 0, threat.eps / np.where(length > 0, length, 1), 1).clip(None, 1) * (1 - 1e-6)
+    return codes, step.astype(np.float32)
+
+
+def _length(delta: np.ndarray, threat: ThreatModel) -> np.ndarray:
+    flat = delta.reshape(len(delta), -1)
+    return np.abs(flat).max(1) if threat.norm == "Linf" else np.sqrt((flat**2).sum(1))
+
+
+def _positive(step: np.ndarray) -> np.ndarray:
+    """Steps that can be divided by."""
+    return np.where(step > 0, step, np.float32(1))
+
+
+def _beside(factor: np.ndarray, x: np.ndarray) -> np.ndarray:
+    return factor.reshape(-1, *[1] * (x.ndim - 1))
