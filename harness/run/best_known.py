@@ -16,7 +16,7 @@ from harness.measures.intervals import proportion
 from leaderboards.records.arrays import measured_arrays
 from leaderboards.records.home import Home
 from leaderboards.records.schema import BestKnown, Counterexamples, Flag, Record, RecordError
-from leaderboards.records.witnesses import read_witnesses
+from leaderboards.records.witnesses import Packed, read_witnesses, write_witnesses
 
 ATTACK = "autoattack"
 
@@ -83,3 +83,35 @@ def with_found(
     kept = tuple(flags) if flags is not None else before.flags if before else ()
     best = BestKnown(value=proportion(known.left), found=held, flags=kept) if held else None
     return record.model_copy(update={"best_known": best})
+
+
+def carried(home: Home, old: Record, record: Record) -> Record:
+    """A record that takes the place of an old one of the same weights and examples, with what was best known beside it.
+
+    Where AutoAttack found other flags this time, only the images of examples that it left are kept. What cannot be read is
+    dropped: it proves nothing.
+    """
+    if old.best_known is None:
+        return record
+    then, now = (one.measurements.get(ATTACK) for one in (old, record))
+    if now is None or now.arrays is None or now.bounded:
+        return record
+    if then is not None and then.arrays == now.arrays:
+        return record.model_copy(update={"best_known": old.best_known})
+    known = Known(robust := robust_flags(home, record), np.zeros(len(robust), bool))
+    kept = []
+    for one in old.best_known.found:
+        try:
+            held = read_witnesses(home.witnesses, one.witnesses)
+        except RecordError:
+            continue
+        if part := _still_new(held, known):
+            kept.append(one.model_copy(update={"witnesses": write_witnesses(home.witnesses, part)}))
+            known = known.without(part.examples)
+    return with_found(record, known, kept)
+
+
+def _still_new(held: Packed, known: Known) -> Packed | None:
+    """Those witnesses whose examples nothing else has broken; None where there is none."""
+    part = held.of(np.flatnonzero(known.left))
+    return part if len(part) else None

@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 
 from harness.errors import BadInput, one_line
+from leaderboards.records.home import Home
 
 
 def checkout(start: Path | None = None) -> Path | None:
@@ -37,6 +38,16 @@ def output_folder(out: Path | None) -> Path:
             f"expected a folder to write to as --out, got {folder} ({one_line(error)}); name another"
         ) from error
     return folder
+
+
+def published(out: Path) -> Home | None:
+    """The records that the checkout publishes, to be shown beside those of a run; None outside a checkout, where it publishes
+    none, and where the run writes to them itself."""
+    root = checkout()
+    folder = root / "leaderboards" if root else None
+    if folder is None or not (folder / "results").is_dir() or folder.resolve() == out.resolve():
+        return None
+    return Home(folder)
 
 
 def own_folders() -> tuple[Path, ...]:

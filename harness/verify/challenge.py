@@ -23,7 +23,7 @@ from harness.run.best_known import ATTACK, known_of, robust_flags, with_found
 from harness.run.executors.in_process import in_process
 from harness.run.executors.place import results
 from harness.run.findings import suite_info
-from harness.run.folders import checkout
+from harness.run.folders import published
 from harness.run.plan import Judged, make_plan
 from harness.suites.suite import Suite
 from harness.threat import ThreatModel
@@ -192,8 +192,8 @@ def challenged(
     entrant's own code fails.
     """
     plan = make_plan(suite, [judged], [], precision="fp32", device=device.type)
-    published = checkout()
-    others = (Home(published / "leaderboards"),) if published else ()
+    beside = published(out)
+    others = (beside,) if beside else ()
     challenge = Challenge(Home(out), suite_info(plan, judged), judged.name, judged.weights.sha256, who, how, others)
     handed = read_handed_in(file, judged.images)
     _, record = challenge.found()
