@@ -170,8 +170,8 @@ class RobustAccuracy(Measure):
                 "square": Cost(5004, 0),
             }
             used = [cost for stage, cost in passes.items() if stage in self.stages(classes, "Linf", 5)]
-        # beside the stages: natural logits twice, and seven passes of pyautoattack's checks
-        return Cost(9 + sum(cost.forward for cost in used), sum(cost.backward for cost in used))
+        # beside the stages: natural logits twice, seven passes of pyautoattack's checks, five forms of a witness
+        return Cost(14 + sum(cost.forward for cost in used), sum(cost.backward for cost in used))
 
     def trial(self, model: nn.Module, examples: Examples, threat: ThreatModel) -> float:
         if self.engine == "pyautoattack":

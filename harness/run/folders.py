@@ -1,4 +1,4 @@
-"""Where a run writes, and where entrants of the user's own lie."""
+"""Where a run writes, what is published beside it, and where entrants of the user's own lie."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def checkout(start: Path | None = None) -> Path | None:
 
 
 def output_folder(out: Path | None) -> Path:
-    """--out, else leaderboards/ of the checkout, else ./leaderboards; made, and known to be writable."""
+    """--out, else runs/ of the checkout, else ./runs; made, and known to be writable."""
     if out is not None and str(out) in ("", "."):
         raise BadInput("expected a folder of its own as --out, got the working directory; name another")
-    folder = out if out is not None else (checkout() or Path.cwd()) / "leaderboards"
+    folder = out if out is not None else (checkout() or Path.cwd()) / "runs"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / f".writable-{os.getpid()}"
@@ -48,6 +48,11 @@ def published(out: Path) -> Home | None:
     if folder is None or not (folder / "results").is_dir() or folder.resolve() == out.resolve():
         return None
     return Home(folder)
+
+
+def published_folder(to: Path | None) -> Path:
+    """--to, else leaderboards/ of the checkout, else ./leaderboards; known to be writable."""
+    return output_folder(to if to is not None else (checkout() or Path.cwd()) / "leaderboards")
 
 
 def own_folders() -> tuple[Path, ...]:

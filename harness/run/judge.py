@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 import zoo
 from harness.classifier.devices import devices
+from harness.data.images import ImageSet
 from harness.errors import BadInput
 from harness.measures import MEASURES, Measure
 from harness.run.executors.executor import Done, executor_for
@@ -27,7 +28,9 @@ from harness.run.session import Request, Session, begin
 from harness.suites.files import find_suite
 from harness.suites.suite import Suite
 from leaderboards.records.arrays import read_arrays
+from leaderboards.records.home import Home
 from leaderboards.records.schema import Measurement, Record, Value
+from leaderboards.records.witnesses import Packed, read_witnesses
 from zoo.entrant import did_you_mean
 from zoo.in_memory import in_memory
 
@@ -37,11 +40,12 @@ Model = nn.Module | Callable[[Tensor], Tensor] | zoo.Entrant | str
 
 @dataclass(frozen=True)
 class Judgement:
-    """What was found of one entrant: its record, and the per-sample arrays that lie beside it, by measure."""
+    """What was found of one entrant: its record, and the per-sample arrays and witnesses that lie beside it, by measure."""
 
     record: Record
     samples: Mapping[str, Mapping[str, np.ndarray]]
     flags: Mapping[str, np.ndarray]
+    proofs: Mapping[str, tuple[Packed, ImageSet]] = field(default_factory=dict)
 
     def measurement(self, measure: str) -> Measurement:
         """What one measure found. Raises BadInput with the measures that there are."""
@@ -83,6 +87,21 @@ class Judgement:
                 f"expected a measure with flags by example, got {measure!r}; {', '.join(self.flags)} have them"
             )
         return self.flags[measure]
+
+    def witnesses(self, measure: str = "autoattack") -> tuple[np.ndarray, np.ndarray]:
+        """Images that prove examples broken: their places in the suite (n,) int32, rising, and x_adv (n, C, H, W) float32.
+
+        Raises BadInput for a measure that finds none.
+        """
+        self.measurement(measure)
+        if measure not in self.proofs:
+            have = ", ".join(self.proofs) or "none of these measures"
+            raise BadInput(
+                f"expected a measure that keeps the images that break examples, got {measure!r}; {have} does"
+            )
+        found, images = self.proofs[measure]
+        last = int(found.examples.max(initial=-1)) + 1
+        return found.examples, found.images(images.examples(0, last).x.numpy()[found.examples])
 
     def to_frame(self) -> pd.DataFrame:
         """A row a value: measure, name, value, low, high, level, n, unit, better, reason."""
@@ -210,9 +229,14 @@ def _measured(session: Session, workers: int, on: Sequence[torch.device], tell: 
     (record,) = records
     folder = session.out / "arrays"
     samples = {measure: read_arrays(folder, arrays) for measure, arrays in record.arrays.items()}
+    proofs = {
+        name: (read_witnesses(Home(session.out).witnesses, found.witnesses), session.plan.judged[0].images)
+        for name, found in record.measurements.items()
+        if found.witnesses is not None
+    }
     measures = {**MEASURES, **{measure.name: measure for measure in session.plan.measures}}
     flags = {name: measures[name].correct(arrays) for name, arrays in samples.items() if name in measures}
-    return Judgement(record, samples, {name: found for name, found in flags.items() if found is not None})
+    return Judgement(record, samples, {name: found for name, found in flags.items() if found is not None}, proofs)
 
 
 def _measures(wanted: Sequence[Measure | str] | None, suite: Suite) -> tuple[Measure, ...]:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.attacks.engine.outcome import SURVIVED
-from harness.measures.intervals import proportion
-from leaderboards.records.arrays import read_arrays
+from harness.run.best_known import carried
 from leaderboards.records.files import read_record, record_files, record_path, write_record
 from leaderboards.records.home import Home
-from leaderboards.records.schema import BestKnown, Counterexamples, Flag, Measurement, Record, RecordError, SuiteInfo
-from leaderboards.records.witnesses import read_witnesses, write_witnesses
+from leaderboards.records.schema import Measurement, Record, RecordError, SuiteInfo
 
 
 def of_the_same(record: Record, suite: SuiteInfo, weights_sha256: str) -> bool:
@@ -37,36 +34,10 @@ class Merge:
         if old is not None and of_the_same(old, record.suite, record.entrant.weights_sha256):
             merged = {**old.measurements, **{name: kept(old, found) for name, found in record.measurements.items()}}
             record = record.model_copy(update={"measurements": {name: merged[name] for name in sorted(merged)}})
-            record = record.model_copy(update={"best_known": self._best_known(old, record)})
+            record = carried(self.home, old, record)
         write_record(self.home.results, record)
         self._drop_unused(*(one for one in (old, fresh) if one is not None))
         return read_record(path)
-
-    def _best_known(self, old: Record, record: Record) -> BestKnown | None:
-        """What was found beside AutoAttack, less what AutoAttack now finds itself."""
-        best, attack = old.best_known, record.measurements.get("autoattack")
-        if best is None or attack is None or attack.arrays is None:
-            return best
-        there = old.measurements.get("autoattack")
-        if there is not None and there.arrays is not None and there.arrays.sha256 == attack.arrays.sha256:
-            return best
-        robust = read_arrays(self.home.arrays, attack.arrays)["stage"] == SURVIVED
-        found: list[Counterexamples] = []
-        flags = [flag for flag in best.flags if flag.code != _LOST]
-        for one in best.found:
-            try:
-                held = read_witnesses(self.home.witnesses, one.witnesses)
-                news = held.examples[robust[held.examples]]
-            except (RecordError, IndexError):
-                flags.append(Flag(code=_LOST, message=f"the images of {one.who} ({one.how}) are not here: not counted"))
-                continue
-            if len(news) == len(held):
-                found.append(one)
-            elif len(news):
-                bundle = write_witnesses(self.home.witnesses, held.of(news))
-                found.append(one.model_copy(update={"witnesses": bundle}))
-            robust[news] = False
-        return BestKnown(value=proportion(robust), found=tuple(found), flags=tuple(flags))
 
     def _drop_unused(self, *candidates: Record) -> None:
         """Remove arrays and witnesses of records that no record names any more. A record that cannot be read stops it."""
@@ -78,9 +49,6 @@ class Merge:
             still = {digest for record in named for digest in of(record)}
             for digest in {digest for record in candidates for digest in of(record)} - still:
                 (folder / f"{digest}.safetensors").unlink(missing_ok=True)
-
-
-_LOST = "counterexamples-missing"
 
 
 def _arrays(record: Record) -> set[str]:
