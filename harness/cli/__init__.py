@@ -29,6 +29,7 @@ class _Lazy(click.Group):
         "baseline": "Write the baseline for harness check, from a record.",
         "challenge": "Hand in images that break what a record calls robust.",
         "render": "Render the leaderboards from the records.",
+        "export": "Write records in the forms of others: every-eval-ever, in-toto.",
     }
 
     def list_commands(self, ctx: click.Context) -> list[str]:
