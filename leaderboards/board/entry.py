@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from leaderboards.records.home import Home
 from leaderboards.records.schema import Record, Value, is_number
+from leaderboards.records.standing import Standing
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,8 @@ class Basis(StrEnum):
 class Entry:
     """One entrant on one suite: at least one of `record` and `published` is there. `notes` are words for its row.
 
-    `home` is where the record lives, and its arrays beside it; None for a record in memory.
+    `home` is where the record lives, and its arrays beside it; None for a record in memory. `standing` says whether its file
+    can be taken at its word; None where nobody looked.
     """
 
     record: Record | None = None
@@ -59,6 +61,7 @@ class Entry:
     rank: int | None = None
     notes: tuple[str, ...] = ()
     home: Home | None = None
+    standing: Standing | None = None
 
     @property
     def name(self) -> str:
@@ -112,8 +115,11 @@ class Entry:
         """The robust accuracy to rank by, and what it is; an upper bound on the true one in every case.
 
         Measured AutoAttack accuracy where it was measured, and below it what is best known here; else what is published: best
-        known, else AutoAttack. Of a bounded one the low end: so it never stands above a number that its interval holds.
+        known, else AutoAttack. Of a bounded one the low end: so it never stands above a number that its interval holds. None
+        for a record that contradicts itself.
         """
+        if self.standing is not None and self.standing.contradictions:
+            return None
         measured = self.measured("autoattack", "autoattack_accuracy")
         if measured is not None and measured.bounded and measured.low is not None:
             return measured.low, Basis.BOUNDED

@@ -108,7 +108,8 @@ def suite_view(suite: SuitePage, shown: Sequence[Shown], problems: Sequence[Prob
         item.key: [*item.words, *(f"{measure}: its arrays do not verify" for measure in item.unsound)] for item in items
     }
     homes = {item.key: item.home for item in items}
-    board = make_board([item.record for item in items], suite.published, notes, homes)
+    standings = {item.key: item.standing for item in items}
+    board = make_board([item.record for item in items], suite.published, notes, homes, standings)
     return SuiteView(
         suite=suite,
         board=board,
