@@ -63,7 +63,7 @@ def measured(plan: Plan, folder: Path, report: Callable[[Done], None] = lambda d
     assert all(shards)
     return {
         name: np.concatenate([shard.arrays[name] for shard in shards if shard is not None])
-        for name in ("stage", "reached", "x_adv")
+        for name in ("stage", "reached", "x_adv", "bits", "step")
     }
 
 
