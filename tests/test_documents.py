@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shlex
+import shutil
 import sys
 import textwrap
 from pathlib import Path
@@ -10,8 +12,10 @@ from types import ModuleType
 
 import pytest
 
+from harness.cli import main
 from harness.measures import PRESETS
 from harness.measures.generation_file import OBJECTIVES, SAMPLERS, STARTS, read_generation
+from leaderboards.records.files import read_record, write_record
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -66,6 +70,28 @@ def test_the_example_of_the_guide_to_generation_runs_and_its_file_is_one(
     assert (measure.images, measure.start.name, measure.sampler.name) == (200, "mix", "heun")
     for kind in (*STARTS, *OBJECTIVES, *SAMPLERS):
         assert f"| `{kind}` |" in text, "each has a row"
+
+
+def test_the_commands_of_the_guide_to_exports_run_and_write_where_it_says(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("sat", "trades"):
+        write_record(tmp_path / "runs" / "results", read_record(ROOT / f"leaderboards/results/digits/{name}.json"))
+    shutil.copytree(ROOT / "leaderboards" / "arrays", tmp_path / "runs" / "arrays")
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "docs" / "export.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^    harness (export .*)$", text, re.MULTILINE)
+    assert len(commands) == 3
+    for words in commands:
+        with pytest.raises(SystemExit) as end:
+            main(shlex.split(words))
+        assert not end.value.code
+    for name in capsys.readouterr().out.splitlines():
+        path = Path(name)
+        inside = path.relative_to("runs/exports" if path.is_relative_to("runs") else "exports").as_posix()
+        pattern = r"data/robust-energy-harness-digits/robust-energy-harness/(sat|trades)-[0-9a-f]{8}/[0-9a-f-]{36}"
+        assert re.fullmatch(rf"{pattern}(\.json|_samples\.jsonl)|in-toto/digits/(sat|trades)\.intoto\.json", inside)
+        assert path.is_file()
 
 
 def test_the_measure_of_the_contributing_guide_is_one(

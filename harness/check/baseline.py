@@ -26,6 +26,7 @@ from harness.measures import Measure
 from harness.measures.energies import correct_array
 from leaderboards.records.bounds import MOST_ARRAYS, require_header, require_size
 from leaderboards.records.files import file_stem, read_record, write_atomically
+from leaderboards.records.home import Home
 from leaderboards.records.renames import name_now, renamed, version_now
 from leaderboards.records.schema import Quantity, Record, RecordError, SuiteInfo, Value
 
@@ -139,14 +140,16 @@ def baseline_of(measured: Measured) -> Baseline:
     return Baseline(description, arrays)
 
 
-def recorded(out: Path, suite: str, entrant: str, limit: int | None) -> RecordOnDisk:
-    """The record of an entrant under an output folder, with its arrays. Raises BadInput where there is none."""
-    path = out / "results" / file_stem(suite) / (f"partial-{limit}" if limit else "") / f"{file_stem(entrant)}.json"
-    if not path.is_file():
-        raise BadInput(
-            f"expected the record of {entrant} in {path}, got none; do: harness run --suite {suite} --entrants {entrant}"
-        )
-    return RecordOnDisk(read_record(path), out / "arrays")
+def recorded(homes: Sequence[Home], suite: str, entrant: str, limit: int | None) -> RecordOnDisk:
+    """The record of an entrant in the first home that has one, with its arrays. Raises BadInput where none has."""
+    file = Path(file_stem(suite), f"partial-{limit}" if limit else "", f"{file_stem(entrant)}.json")
+    for home in homes:
+        if (home.results / file).is_file():
+            return RecordOnDisk(read_record(home.results / file), home.arrays)
+    places = " or ".join(str(home.results / file) for home in homes)
+    raise BadInput(
+        f"expected the record of {entrant} in {places}, got none; do: harness run --suite {suite} --entrants {entrant}"
+    )
 
 
 def baseline_path(place: Path, suite: str, entrant: str) -> Path:

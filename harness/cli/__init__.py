@@ -25,9 +25,11 @@ class _Lazy(click.Group):
         "run": "Measure entrants on a suite and render its leaderboard.",
         "train": "Train an entrant.",
         "check": "Fail where an entrant is less robust than its baseline.",
+        "verify": "Prove records again, witness by witness.",
         "baseline": "Write the baseline for harness check, from a record.",
         "challenge": "Hand in images that break what a record calls robust.",
         "render": "Render the leaderboards from the records.",
+        "export": "Write records in the forms of others: every-eval-ever, in-toto.",
     }
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -9,8 +9,9 @@ import click
 
 from harness.check.baseline import baseline_of, baseline_path, recorded, write_baseline
 from harness.cli import options
-from harness.run.folders import output_folder
+from harness.run.folders import output_folder, published
 from harness.suites.files import find_suite
+from leaderboards.records.home import Home
 
 
 @dataclass(frozen=True)
@@ -40,11 +41,16 @@ class BaselineOptions:
 @options.dataset
 @options.typed(BaselineOptions)
 def command(given: BaselineOptions) -> int:
-    """Write a baseline from the record of an entrant (harness run makes it): per-sample flags and how they were found."""
+    """Write a baseline from the record of an entrant: per-sample flags and how they were found.
+
+    The record is the run's (--out), else the one that the checkout publishes.
+    """
     suite = find_suite(given.suite_name)
     if given.dataset:
         suite = suite.on(given.dataset)
-    baseline = baseline_of(recorded(output_folder(given.out), suite.name, given.entrant, given.limit))
+    out = output_folder(given.out)
+    homes = [home for home in (Home(out), published(out)) if home is not None]
+    baseline = baseline_of(recorded(homes, suite.name, given.entrant, given.limit))
     target = baseline_path(given.to, suite.name, given.entrant)
     changed = write_baseline(target, baseline)
     held = ", ".join(baseline.description.measures)

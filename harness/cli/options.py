@@ -97,7 +97,10 @@ allow_pickle = click.option(
     help="Unpickle this entrant's file, code included. Only if you trust it.",
 )  # fmt: skip
 out = click.option(
-    "--out", type=PATH, help="results/, arrays/, shards/ and site/ [default: leaderboards/ of the checkout]"
+    "--out",
+    type=PATH,
+    help="Of records, arrays, shards and pages [default: runs/ of the checkout]. What the checkout publishes (leaderboards/) is"
+    " shown beside them; only --out leaderboards and harness publish change it.",
 )
 
 

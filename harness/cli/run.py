@@ -9,6 +9,7 @@ import click
 
 from harness.cli import options
 from harness.cli.options import stderr
+from zoo.faults import escaped
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,8 @@ def command(given: RunOptions) -> int:
         show_results(records)
     show_generation(records)
     rendered = render_site(request.out)
+    for line in rendered.beside_published(records):
+        click.echo(escaped(line))
     for problem in rendered.problems:
         stderr.print(f"harness: warning: {problem}", markup=False)
     click.echo(str(rendered.page_of(plan.suite.name)))

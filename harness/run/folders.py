@@ -1,4 +1,4 @@
-"""Where a run writes, and where entrants of the user's own lie."""
+"""Where a run writes, what is published beside it, and where entrants of the user's own lie."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 
 from harness.errors import BadInput, one_line
+from leaderboards.records.home import Home
 
 
 def checkout(start: Path | None = None) -> Path | None:
@@ -23,10 +24,10 @@ def checkout(start: Path | None = None) -> Path | None:
 
 
 def output_folder(out: Path | None) -> Path:
-    """--out, else leaderboards/ of the checkout, else ./leaderboards; made, and known to be writable."""
+    """--out, else runs/ of the checkout, else ./runs; made, and known to be writable."""
     if out is not None and str(out) in ("", "."):
         raise BadInput("expected a folder of its own as --out, got the working directory; name another")
-    folder = out if out is not None else (checkout() or Path.cwd()) / "leaderboards"
+    folder = out if out is not None else (checkout() or Path.cwd()) / "runs"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / f".writable-{os.getpid()}"
@@ -37,6 +38,21 @@ def output_folder(out: Path | None) -> Path:
             f"expected a folder to write to as --out, got {folder} ({one_line(error)}); name another"
         ) from error
     return folder
+
+
+def published(out: Path) -> Home | None:
+    """The records that the checkout publishes, to be shown beside those of a run; None outside a checkout, where it publishes
+    none, and where the run writes to them itself."""
+    root = checkout()
+    folder = root / "leaderboards" if root else None
+    if folder is None or not (folder / "results").is_dir() or folder.resolve() == out.resolve():
+        return None
+    return Home(folder)
+
+
+def published_folder(to: Path | None) -> Path:
+    """--to, else leaderboards/ of the checkout, else ./leaderboards; known to be writable."""
+    return output_folder(to if to is not None else (checkout() or Path.cwd()) / "leaderboards")
 
 
 def own_folders() -> tuple[Path, ...]:

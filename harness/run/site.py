@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock
 
+from harness.run.folders import published
 from harness.suites.suite import SUITES, Suite
 from leaderboards.board.entry import Published
 from leaderboards.pages.pages import Rendered, SuitePage, render
-from leaderboards.records.files import file_stem
-from zoo.published import published
+from leaderboards.records.files import file_stem, record_path
+from leaderboards.records.home import Home
+from leaderboards.records.schema import Record
+from zoo.published import published as robustbench
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,12 @@ class Site:
     def problems(self) -> list[str]:
         """One line for each record or array that could not be used."""
         return [f"{problem.file}: {problem.message}" for problem in self.rendered.problems]
+
+    def beside_published(self, records: Iterable[Record]) -> list[str]:
+        """A line for each of these records that has a published one beside it: how the two agree."""
+        files = [record_path(Path(), record).as_posix() for record in records]
+        known = self.rendered.agreements
+        return [f"{known[file].entrant}: {known[file].line}" for file in files if file in known]
 
     def page_of(self, suite: str) -> Path:
         """The board of a suite."""
@@ -50,7 +60,7 @@ def published_rows(suite: Suite) -> tuple[Published, ...]:
             additional_data=row.additional_data,
             unreliable=row.unreliable,
         )
-        for row in published(suite.domain.dataset, suite.domain.norm)
+        for row in robustbench(suite.domain.dataset, suite.domain.norm)
     )
 
 
@@ -68,7 +78,10 @@ def suite_page(suite: Suite) -> SuitePage:
 
 
 def render_site(out: Path, check: bool = False) -> Site:
-    """Render out/site from out/results: the built-in suites, and those that only records know. `check` writes nothing."""
+    """Render out/site from out/results: the built-in suites, and those that only records know. `check` writes nothing.
+
+    In a checkout, the records that it publishes stand beside those of a run.
+    """
     root = out / "site"
     if not check:
         out.mkdir(parents=True, exist_ok=True)
@@ -78,4 +91,4 @@ def render_site(out: Path, check: bool = False) -> Site:
 
 def _rendered(out: Path, root: Path, check: bool) -> Site:
     pages = [suite_page(suite) for suite in SUITES.values()]
-    return Site(root, render(out / "results", root, pages, out / "arrays", out / "samples", check=check))
+    return Site(root, render(Home(out), root, pages, published(out), check=check))

@@ -18,6 +18,7 @@ from leaderboards.board.columns import COLUMNS, PARTIAL_COLUMNS, STAGE_COLUMNS, 
 from leaderboards.board.entry import Basis, Entry, Published
 from leaderboards.board.formats import THIN, percent
 from leaderboards.board.measures import shown
+from leaderboards.records.home import Home
 from leaderboards.records.schema import Record, SuiteInfo, Value, is_number
 
 __all__ = ["Basis", "Board", "Entry", "Incomparable", "Published", "make_board", "table"]
@@ -65,12 +66,13 @@ def make_board(
     records: Iterable[Record],
     published: Iterable[Published] = (),
     notes: Mapping[tuple[str, int | None], Sequence[str]] | None = None,
+    homes: Mapping[tuple[str, int | None], Home] | None = None,
 ) -> Board:
     """The board of one suite.
 
     A record of source 'robustbench' and the published row of its name share one entry. `notes` holds words to set
-    beside a record, by its entrant's name and limit. Raises ValueError where one name stands twice: one would hide the
-    other.
+    beside a record, by its entrant's name and limit, `homes` where it lives. Raises ValueError where one name stands twice:
+    one would hide the other.
     """
     records = tuple(records)
     rows = _by_name(published)
@@ -80,9 +82,10 @@ def make_board(
     usual = _usual(kept)
 
     def entry(record: Record) -> Entry:
-        given = beside.get((record.entrant.name, record.limit), ())
+        key = (record.entrant.name, record.limit)
         row = rows.get(record.entrant.name) if record.entrant.source == "robustbench" else None
-        return Entry(record, row, notes=(*given, *_notes(record, row, usual)))
+        said = (*beside.get(key, ()), *_notes(record, row, usual))
+        return Entry(record, row, notes=said, home=homes.get(key) if homes else None)
 
     whole = [entry(record) for record in kept if not record.partial]
     names = [e.name for e in whole]

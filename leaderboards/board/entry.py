@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from enum import StrEnum
 
+from leaderboards.records.home import Home
 from leaderboards.records.schema import Record, Value, is_number
 
 
@@ -47,12 +48,16 @@ class Basis(StrEnum):
 
 @dataclass(frozen=True)
 class Entry:
-    """One entrant on one suite: at least one of `record` and `published` is there. `notes` are words for its row."""
+    """One entrant on one suite: at least one of `record` and `published` is there. `notes` are words for its row.
+
+    `home` is where the record lives, and its arrays beside it; None for a record in memory.
+    """
 
     record: Record | None = None
     published: Published | None = None
     rank: int | None = None
     notes: tuple[str, ...] = ()
+    home: Home | None = None
 
     @property
     def name(self) -> str:

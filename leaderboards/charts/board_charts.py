@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from leaderboards.board.entry import Entry
 from leaderboards.charts.ridges import ridge_chart, ridges
@@ -15,11 +14,11 @@ MOST_RIDGES = 24
 MOST_POINTS = 150
 
 
-def board_charts(entries: Sequence[Entry], arrays: Path | None) -> tuple[Chart, ...]:
+def board_charts(entries: Sequence[Entry]) -> tuple[Chart, ...]:
     """Every chart that the entries of one board have numbers for; entries in their order on the board."""
     found = [against_standard(entries)]
     found += [against(entries, axis) for axis in AXES]
-    found += [stage_chart(entries), ridge_chart(ridges(entries, arrays, MOST_RIDGES))]
+    found += [stage_chart(entries), ridge_chart(ridges(entries, MOST_RIDGES))]
     return tuple(chart for chart in found if chart is not None)
 
 

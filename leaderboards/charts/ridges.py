@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import altair as alt
@@ -19,6 +18,7 @@ import numpy as np
 from leaderboards.board.by_energy import read_measured
 from leaderboards.board.entry import Entry
 from leaderboards.charts.vega import COLOURS, LINE, QUIET, Chart, number, plain, specification
+from leaderboards.records.home import Home
 from leaderboards.records.schema import Record
 
 BINS = 72
@@ -36,7 +36,7 @@ class Ridges:
     of: int
 
 
-def ridges(entries: Sequence[Entry], arrays: Path | None, most: int) -> Ridges | None:
+def ridges(entries: Sequence[Entry], most: int) -> Ridges | None:
     """The ridges of the first `most` entries that have one; None where none has."""
     spread: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     count = 0
@@ -46,7 +46,7 @@ def ridges(entries: Sequence[Entry], arrays: Path | None, most: int) -> Ridges |
             continue
         count += 1
         if len(spread) < most and entry.record is not None:
-            found = _samples(entry.record, arrays)
+            found = _samples(entry.record, entry.home)
             if found is not None:
                 spread[entry.name] = found
     if not spread:
@@ -67,9 +67,9 @@ def ridges(entries: Sequence[Entry], arrays: Path | None, most: int) -> Ridges |
     return Ridges(tuple(middles.tolist()), heights, count)
 
 
-def _samples(record: Record, arrays: Path | None) -> tuple[np.ndarray, np.ndarray] | None:
+def _samples(record: Record, home: Home | None) -> tuple[np.ndarray, np.ndarray] | None:
     """dE(x) over the standard deviation of E(x), and how many examples each value stands for."""
-    kept = read_measured(record, "energies", arrays) if arrays is not None else {}
+    kept = read_measured(record, "energies", home.arrays) if home is not None else {}
     names = [f"{name}_calibrated" for name in ENERGIES]
     names = names if set(names) <= set(kept) else list(ENERGIES)
     if set(names) <= set(kept):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import altair as alt
@@ -80,9 +79,9 @@ class CompareView:
         return asdict(self.comparison)
 
 
-def comparison(grid: Grid, arrays: Path | None) -> Comparison:
+def comparison(grid: Grid) -> Comparison:
     """The rows of a board, ready to be compared."""
-    found = ridges([row.entry for row in grid.rows], arrays, MOST)
+    found = ridges([row.entry for row in grid.rows], MOST)
     heights = found.heights if found else {}
     columns = [(place, column) for place, column in enumerate(grid.columns) if column.kind != "entrant"]
     charts = {"accuracies": _accuracy_template(), "stages": stage_template(NAMES, 0.0, 100.0, True)}

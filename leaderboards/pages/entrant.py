@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from leaderboards.board import formats
+from leaderboards.board.agreement import Agreement
+from leaderboards.board.beside import Shown
 from leaderboards.board.by_energy import ByEnergy, by_energy
 from leaderboards.board.downloads import bibtex
 from leaderboards.board.entry import Entry
@@ -21,6 +22,7 @@ from leaderboards.pages.site import record_page
 from leaderboards.pages.suite import SuitePage, SuiteView
 from leaderboards.records.dynamics import dynamics_of
 from leaderboards.records.files import file_stem
+from leaderboards.records.home import Home
 from leaderboards.records.schema import Record
 
 PICTURED = 16
@@ -28,17 +30,10 @@ PICTURED = 16
 
 
 @dataclass(frozen=True)
-class Beside:
-    """The folders beside the records: per-sample arrays and pictures of samples, each None where none is to be read."""
-
-    arrays: Path | None
-    samples: Path | None
-
-
-@dataclass(frozen=True)
 class EntrantView:
     """All that the page of one record shows. `places` is how many entrants of its board have a rank, `reason` why it does not
-    compare (empty where it does), `unsound` what is wrong with its arrays, by measure."""
+    compare (empty where it does), `unsound` what is wrong with its arrays, by measure. `home` is where the record lives,
+    `agreement` how it compares with the one that is published here; None where there is none, or it is that one."""
 
     suite: SuitePage
     entry: Entry
@@ -47,6 +42,8 @@ class EntrantView:
     places: int
     compared: bool
     unsound: Mapping[str, str]
+    home: Home
+    agreement: Agreement | None
     sections: tuple[Section, ...]
     charts: tuple[Chart, ...]
     by_energy: ByEnergy | None
@@ -99,14 +96,15 @@ class EntrantView:
         return f"{file_stem(self.record.entrant.name)}.json"
 
 
-def entrant_views(view: SuiteView, unsound: Mapping[str, Mapping[str, str]], beside: Beside) -> Iterator[EntrantView]:
-    """The views of all records of a suite. `unsound` says by the record's file and by measure what is wrong with arrays."""
+def entrant_views(view: SuiteView, shown: Sequence[Shown]) -> Iterator[EntrantView]:
+    """The views of all records of a suite; `shown` are those of all suites."""
+    items = {item.file: item for item in shown}
     reasons = {id(other.entry): other.reason for other in view.board.incomparable}
     listed = {id(entry) for entry in view.board.entries} if view.compared else set()
     places = sum(1 for entry in view.board.entries if entry.rank is not None)
     measured = [(entry, entry.record) for entry in view.entries if entry.record is not None]
     for place, (entry, record) in enumerate(measured):
-        file = f"{view.folder}/{record_page(record).removesuffix('.html')}.json"
+        item = items[f"{view.folder}/{record_page(record).removesuffix('.html')}.json"]
         yield EntrantView(
             suite=view.suite,
             entry=entry,
@@ -114,14 +112,16 @@ def entrant_views(view: SuiteView, unsound: Mapping[str, Mapping[str, str]], bes
             reason=reasons.get(id(entry), ""),
             places=places,
             compared=id(entry) in listed,
-            unsound=unsound.get(file, {}),
+            unsound=item.unsound,
+            home=item.home,
+            agreement=item.agreement,
             sections=tuple(section(measurement) for measurement in record.measurements.values()),
-            charts=_charts(record, beside.arrays, draw=place < PICTURED),
-            by_energy=by_energy(record, beside.arrays) if beside.arrays is not None else None,
-            pictures=gallery(beside.samples, record, MEASURE),
+            charts=_charts(record, item.home, draw=place < PICTURED),
+            by_energy=by_energy(record, item.home.arrays),
+            pictures=gallery(item.home.samples, record, MEASURE),
         )
 
 
-def _charts(record: Record, arrays: Path | None, draw: bool) -> tuple[Chart, ...]:
-    charts = entrant_charts(record, dynamics_of(record.entrant, arrays) if arrays is not None else None)
+def _charts(record: Record, home: Home, draw: bool) -> tuple[Chart, ...]:
+    charts = entrant_charts(record, dynamics_of(record.entrant, home.arrays))
     return tuple(drawn(chart) for chart in charts) if draw else charts

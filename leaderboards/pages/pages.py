@@ -9,46 +9,52 @@ Equal records give equal bytes: every date on a page comes from a record.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import jinja2
 
+from leaderboards.board.agreement import Agreement
+from leaderboards.board.beside import of_published, shown
 from leaderboards.board.downloads import as_bibtex, as_csv, as_json
 from leaderboards.pages.comparison import CompareView, comparison
-from leaderboards.pages.entrant import Beside, entrant_views
+from leaderboards.pages.entrant import entrant_views
 from leaderboards.pages.environment import fill, make_environment
 from leaderboards.pages.index import IndexView
 from leaderboards.pages.method import MethodView
 from leaderboards.pages.site import Site
 from leaderboards.pages.suite import SuitePage, SuiteView, suite_view, with_unknown
 from leaderboards.records.collection import Problem, collect
+from leaderboards.records.home import Home
 
 __all__ = ["Problem", "Rendered", "SuitePage", "render"]
 
 
 @dataclass(frozen=True)
 class Rendered:
-    """What `render` did. A problem never stops the other pages."""
+    """What `render` did. A problem never stops the other pages. `agreements` say by a record's file (relative to the results)
+    how it compares with the one that is published here."""
 
     written: tuple[Path, ...]
     unchanged: tuple[Path, ...]
     removed: tuple[Path, ...]
     problems: tuple[Problem, ...]
+    agreements: Mapping[str, Agreement]
 
 
 def render(
-    results: Path,
+    home: Home,
     site: Path,
     suites: Sequence[SuitePage],
-    arrays: Path | None = None,
-    samples: Path | None = None,
+    published: Home | None = None,
     *,
     check: bool = False,
 ) -> Rendered:
-    """Write the pages of all records under `results` into `site`; where `arrays` is given, verify per-sample arrays, and
-    where `samples` is, show the pictures there.
+    """Write the pages of all records of a home into `site`, with what is published here beside them.
+
+    Per-sample arrays are verified. An entrant that `published` alone has stands as it is published; of one that both have, the
+    page says how the two records agree.
 
     Suites stand in the given order; a suite that only records know of follows them. Pages of ours in `site` that belong
     to no record any more are removed; other files there are left alone. With `check`, nothing is written or removed: what
@@ -56,23 +62,26 @@ def render(
     """
     if len({suite.name for suite in suites}) < len(suites):
         raise ValueError("expected every suite once, got a name twice")
-    collected, problems = collect(results, arrays)
+    own, problems = collect(home)
+    beside, theirs = collect(published) if published else ((), ())
+    items = shown(own, beside)
+    problems = (*problems, *of_published(theirs, items))
     folder = Site(site, check)
     environment = make_environment()
-    views = tuple(suite_view(suite, collected, problems, arrays) for suite in with_unknown(suites, collected))
-    unsound = {item.file: item.unsound for item in collected}
+    views = tuple(suite_view(suite, items, problems) for suite in with_unknown(suites, items))
     for view in views:
-        _write_board(folder, environment, view, arrays)
-        for entrant in entrant_views(view, unsound, Beside(arrays, samples)):
+        _write_board(folder, environment, view)
+        for entrant in entrant_views(view, items):
             folder.write(entrant.path, fill(environment, "entrant.html", entrant))
-            folder.write(entrant.file, (results / entrant.file).read_text(encoding="utf-8"))
+            folder.write(entrant.file, (entrant.home.results / entrant.file).read_text(encoding="utf-8"))
     folder.write("method.html", fill(environment, "method.html", MethodView()))
     folder.write("index.html", fill(environment, "index.html", IndexView(views, problems)))
     folder.remove_stale()
-    return Rendered(tuple(folder.written), tuple(folder.unchanged), tuple(folder.removed), problems)
+    agreements = {item.file: item.agreement for item in items if item.agreement is not None}
+    return Rendered(tuple(folder.written), tuple(folder.unchanged), tuple(folder.removed), problems, agreements)
 
 
-def _write_board(folder: Site, environment: jinja2.Environment, view: SuiteView, arrays: Path | None) -> None:
+def _write_board(folder: Site, environment: jinja2.Environment, view: SuiteView) -> None:
     """The board of one suite, its downloads, and its comparison."""
     board, name = view.board, view.folder
     folder.write(f"{name}/index.html", fill(environment, "suite.html", view))
@@ -82,5 +91,5 @@ def _write_board(folder: Site, environment: jinja2.Environment, view: SuiteView,
         folder.write(f"{name}/board.json", as_json(about, board.entries))
         folder.write(f"{name}/board.bib", as_bibtex(board.entries))
     if view.compared:
-        compared = CompareView(view.suite, comparison(view.main, arrays))
+        compared = CompareView(view.suite, comparison(view.main))
         folder.write(f"{name}/compare.html", fill(environment, "compare.html", compared))

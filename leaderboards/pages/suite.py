@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
 from leaderboards.board import formats
+from leaderboards.board.beside import Shown
 from leaderboards.board.board import Board, Entry, Published, make_board
 from leaderboards.board.cells import Grid, make_grid
 from leaderboards.board.columns import COLUMNS, PARTIAL_COLUMNS, STAGE_COLUMNS
 from leaderboards.board.correlations import Correlation, correlations
 from leaderboards.board.filters import Choice, choices
-from leaderboards.board.measures import described, shown
+from leaderboards.board.measures import described
+from leaderboards.board.measures import shown as filled
 from leaderboards.charts.board_charts import board_charts, pictured
 from leaderboards.charts.scripts import Script
 from leaderboards.charts.vega import Chart
 from leaderboards.pages import bundle
-from leaderboards.records.collection import Collected, Problem
+from leaderboards.records.collection import Problem
 from leaderboards.records.files import file_stem
 from leaderboards.records.schema import SuiteInfo
 
@@ -98,28 +99,24 @@ class SuiteView:
         return max((entry.measured_at for entry in self.entries if entry.measured_at), default=None)
 
 
-def suite_view(
-    suite: SuitePage, collected: Sequence[Collected], problems: Sequence[Problem], arrays: Path | None
-) -> SuiteView:
+def suite_view(suite: SuitePage, shown: Sequence[Shown], problems: Sequence[Problem]) -> SuiteView:
     """The view of one suite, from the records and problems of all."""
-    items = [item for item in collected if item.record.suite.name == suite.name]
+    items = [item for item in shown if item.record.suite.name == suite.name]
     notes = {
-        (item.record.entrant.name, item.record.limit): [
-            f"{measure}: its arrays do not verify" for measure in item.unsound
-        ]
-        for item in items
+        item.key: [*item.words, *(f"{measure}: its arrays do not verify" for measure in item.unsound)] for item in items
     }
-    board = make_board([item.record for item in items], suite.published, notes)
+    homes = {item.key: item.home for item in items}
+    board = make_board([item.record for item in items], suite.published, notes, homes)
     return SuiteView(
         suite=suite,
         board=board,
-        main=make_grid(board.entries, shown(COLUMNS, board.entries)),
+        main=make_grid(board.entries, filled(COLUMNS, board.entries)),
         stages=make_grid(
             [entry for entry in board.measured if _has_stages(entry)], described(STAGE_COLUMNS, board.measured)
         ),
-        partial=make_grid(board.partial, shown(PARTIAL_COLUMNS, board.partial)),
+        partial=make_grid(board.partial, filled(PARTIAL_COLUMNS, board.partial)),
         choices=choices(board.entries),
-        charts=tuple(pictured(chart) for chart in board_charts(board.entries, arrays)),
+        charts=tuple(pictured(chart) for chart in board_charts(board.entries)),
         correlations=correlations(board.entries),
         problems=tuple(problem for problem in problems if problem.suite == file_stem(suite.name)),
     )
@@ -129,11 +126,11 @@ def _has_stages(entry: Entry) -> bool:
     return any(column.get(entry) is not None for column in STAGE_COLUMNS if column.bar)
 
 
-def with_unknown(suites: Sequence[SuitePage], collected: Sequence[Collected]) -> list[SuitePage]:
+def with_unknown(suites: Sequence[SuitePage], shown: Sequence[Shown]) -> list[SuitePage]:
     """The given suites, and after them those that only records know of."""
     known = {suite.name for suite in suites}
     found: dict[str, SuitePage] = {}
-    for record in (item.record for item in collected):
+    for record in (item.record for item in shown):
         info = record.suite
         if info.name not in known:
             title = record.suite_title or info.name

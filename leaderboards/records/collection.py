@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from leaderboards.records.arrays import unsound_arrays
 from leaderboards.records.files import line, read_record_as, record_files, record_path
+from leaderboards.records.home import Home
 from leaderboards.records.schema import Record, RecordError
 
 
@@ -21,19 +21,25 @@ class Problem:
 
 @dataclass(frozen=True)
 class Collected:
-    """A record that can be shown, the file it came from, and what is wrong with its arrays, by measure."""
+    """A record that can be shown, its file in the results of its home, and what is wrong with its arrays, by measure."""
 
     record: Record
     file: str
     unsound: dict[str, str]
+    home: Home
+
+    @property
+    def key(self) -> tuple[str, int | None]:
+        """What tells it from the other records of its suite: its entrant's name, and its limit."""
+        return self.record.entrant.name, self.record.limit
 
 
-def collect(results: Path, arrays: Path | None = None) -> tuple[tuple[Collected, ...], tuple[Problem, ...]]:
-    """Read every record under `results`; a bad one becomes a Problem and the others are read.
+def collect(home: Home) -> tuple[tuple[Collected, ...], tuple[Problem, ...]]:
+    """Read every record of a home, and verify its per-sample arrays; a bad record becomes a Problem and the others are read.
 
-    Where `arrays` is given, the per-sample arrays are verified too. A record whose arrays are missing or changed keeps
-    its numbers, which stand in the record itself, and is a Problem besides.
+    A record whose arrays are missing or changed keeps its numbers, which stand in the record itself, and is a Problem besides.
     """
+    results = home.results
     collected: list[Collected] = []
     problems: list[Problem] = []
     for path in record_files(results):
@@ -53,7 +59,7 @@ def collect(results: Path, arrays: Path | None = None) -> tuple[tuple[Collected,
                 )
             )
             continue
-        unsound = unsound_arrays(arrays, record) if arrays is not None else {}
+        unsound = unsound_arrays(home.arrays, record)
         problems += [Problem(suite, file, f"{measure}: {message}") for measure, message in unsound.items()]
-        collected.append(Collected(record, file, unsound))
+        collected.append(Collected(record, file, unsound, home))
     return tuple(collected), tuple(problems)

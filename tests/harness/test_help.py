@@ -21,7 +21,9 @@ def imported_by(program: str) -> set[str]:
     return set(json.loads(done.stderr)) & SLOW
 
 
-@pytest.mark.parametrize("verb", ["list", "list suites", "list measures", "list recipes", "list entrants", "render"])
+@pytest.mark.parametrize(
+    "verb", ["list", "list suites", "list measures", "list recipes", "list entrants", "render", "export"]
+)
 def test_help_imports_nothing_slow(verb: str) -> None:
     arguments = [*verb.split(), "--help"]
     program = (

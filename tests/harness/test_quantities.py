@@ -39,6 +39,7 @@ from harness.sampling.samplers import SGLD
 from harness.suites.suite import SUITES
 from harness.threat import ThreatModel
 from leaderboards.pages.pages import SuitePage, render
+from leaderboards.records.home import Home
 from leaderboards.records.schema import Quantity, Record, Value
 from zoo.checkpoints import own_entrants
 from zoo.entrant import Weights
@@ -184,7 +185,7 @@ def new(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Record]:
 
 
 def page_of(out: Path, name: str) -> str:
-    render(out / "results", out / "site", [SuitePage("digits", "Digits", "", "digits", "Linf", "0.15")])
+    render(Home(out), out / "site", [SuitePage("digits", "Digits", "", "digits", "Linf", "0.15")])
     return (out / "site" / "digits" / name).read_text(encoding="utf-8")
 
 

@@ -22,6 +22,12 @@ from zoo.published import published
 DIGITS = Path(__file__).parents[2] / "zoo" / "digits"
 
 
+@pytest.fixture(autouse=True)
+def outside_the_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is published there that would stand beside."""
+    monkeypatch.chdir(tmp_path)
+
+
 def run(*arguments: str) -> tuple[int, str]:
     done = CliRunner().invoke(command, arguments, standalone_mode=False)
     assert done.exception is None, done.exception

@@ -12,6 +12,7 @@ import pytest
 
 from leaderboards.records.arrays import write_arrays
 from leaderboards.records.files import read_record, write_record
+from leaderboards.records.home import Home
 from leaderboards.records.schema import (
     Distribution,
     EntrantInfo,
@@ -171,12 +172,13 @@ def record_of() -> Callable[..., Record]:
 
 
 @pytest.fixture
-def written(tmp_path: Path) -> Callable[..., Path]:
-    """Makes records, writes them under `results`, and gives that folder."""
+def written(tmp_path: Path) -> Callable[..., Home]:
+    """Makes records, writes them under `results`, and gives the home that this is the results of."""
 
-    def write(*records: Record) -> Path:
+    def write(*records: Record) -> Home:
+        home = Home(tmp_path)
         for record in records:
-            write_record(tmp_path / "results", record)
-        return tmp_path / "results"
+            write_record(home.results, record)
+        return home
 
     return write

@@ -23,6 +23,7 @@ from leaderboards.pages.comparison import comparison
 from leaderboards.pages.details import commands, section
 from leaderboards.pages.pages import SuitePage, render
 from leaderboards.records.files import read_record
+from leaderboards.records.home import Home
 from leaderboards.records.schema import Flag, Record, Value
 
 RecordOf = Callable[..., Record]
@@ -111,7 +112,7 @@ def test_charts_draw_its_interval_and_no_mark(record_of: RecordOf) -> None:
     lines = stage_chart(board.entries)
     assert lines is not None
     assert {row["name"] for row in lines.data} == {"b"}
-    compared = comparison(make_grid(board.entries, COLUMNS), None).entrants[0]
+    compared = comparison(make_grid(board.entries, COLUMNS)).entrants[0]
     (interval,) = (row for row in compared.accuracies if row["kind"] == "robust")
     assert "x" not in interval
     assert (interval["low"], interval["high"], interval["source"]) == (75.2, 75.9, "measured, bounded")
@@ -135,13 +136,13 @@ def test_numbers_by_example_leave_it_out(record_of: RecordOf, tmp_path: Path) ->
 
 
 def test_pages_say_the_interval_and_the_command_asks_for_it(
-    record_of: RecordOf, written: Callable[..., Path], tmp_path: Path
+    record_of: RecordOf, written: Callable[..., Home], tmp_path: Path
 ) -> None:
     record = bounded(record_of("Quick"), 0.752, 0.759)
-    results = written(record)
-    assert read_record(next(results.rglob("*.json"))) == record
+    home = written(record)
+    assert read_record(next(home.results.rglob("*.json"))) == record
     suite = SuitePage("digits", "Digits", "", "digits", "Linf", "0.1")
-    render(results, tmp_path / "site", [suite])
+    render(home, tmp_path / "site", [suite])
     for page in ("index.html", "digits/index.html", "digits/Quick.html"):
         text = (tmp_path / "site" / page).read_text()
         assert "75.2–75.9" in text

@@ -22,16 +22,16 @@ from leaderboards.pages.pages import SuitePage, render
 from leaderboards.records.arrays import write_arrays
 from leaderboards.records.dynamics import Dynamics, Phase, columns, dynamics_of
 from leaderboards.records.files import write_record
+from leaderboards.records.home import Home
 from leaderboards.records.schema import Measurement, Record, Value
 
 RecordOf = Callable[..., Record]
 DIGITS = SuitePage("digits", "Digits", "", "digits", "Linf", "0.1")
 
 
-def charts(
-    records: list[Record], published: tuple[Published, ...] = (), arrays: Path | None = None
-) -> dict[str, Chart]:
-    return {chart.key: chart for chart in board_charts(make_board(records, published).entries, arrays)}
+def charts(records: list[Record], published: tuple[Published, ...] = (), home: Home | None = None) -> dict[str, Chart]:
+    homes = {(record.entrant.name, record.limit): home for record in records} if home else {}
+    return {chart.key: chart for chart in board_charts(make_board(records, published, homes=homes).entries)}
 
 
 def test_measured_points_carry_their_intervals_and_published_ones_have_none(record_of: RecordOf) -> None:
@@ -79,8 +79,8 @@ def test_a_chart_of_many_entrants_shows_the_first_and_says_so(record_of: RecordO
 
 
 def test_ridges_are_the_distribution_of_the_arrays(record_of: RecordOf, tmp_path: Path) -> None:
-    record = record_of("a", energies=-4.0, arrays=tmp_path, n=100)
-    found = ridges(make_board([record]).entries, tmp_path, 5)
+    record = record_of("a", energies=-4.0, arrays=tmp_path / "arrays", n=100)
+    found = ridges(make_board([record], homes={("a", None): Home(tmp_path)}).entries, 5)
     assert found is not None
     natural = np.linspace(-5, -3, 100, dtype=np.float32).astype(float)
     deltas = -np.linspace(0, 1, 100) / natural.std(ddof=1)
@@ -91,11 +91,11 @@ def test_ridges_are_the_distribution_of_the_arrays(record_of: RecordOf, tmp_path
 
 
 def test_without_arrays_ridges_come_from_the_histogram(record_of: RecordOf, tmp_path: Path) -> None:
-    found = ridges(make_board([record_of("a", energies=-4.0)]).entries, tmp_path, 5)
+    found = ridges(make_board([record_of("a", energies=-4.0)]).entries, 5)
     assert found is not None
     middles, heights = np.array(found.middles), np.array(found.heights["a"])
     assert np.average(middles, weights=heights) == pytest.approx(0, abs=0.05)  # counts 1 7 7 1 around 0
-    assert ridges(make_board([record_of("b")]).entries, tmp_path, 5) is None
+    assert ridges(make_board([record_of("b")]).entries, 5) is None
 
 
 def test_an_entrants_histograms_hold_its_counts(record_of: RecordOf) -> None:
@@ -159,9 +159,9 @@ def test_a_log_that_is_gone_is_told_like_any_arrays(record_of: RecordOf, tmp_pat
     kept = write_arrays(tmp_path / "arrays", {"epoch": np.arange(1.0, 4.0)})
     record = record.model_copy(update={"entrant": record.entrant.model_copy(update={"dynamics": kept})})
     write_record(tmp_path / "results", record)
-    assert render(tmp_path / "results", tmp_path / "site", [DIGITS], tmp_path / "arrays").problems == ()
+    assert render(Home(tmp_path), tmp_path / "site", [DIGITS]).problems == ()
     (tmp_path / "arrays" / kept.file).write_bytes(b"x")
-    (problem,) = render(tmp_path / "results", tmp_path / "site", [DIGITS], tmp_path / "arrays").problems
+    (problem,) = render(Home(tmp_path), tmp_path / "site", [DIGITS]).problems
     assert problem.message.startswith("dynamics: expected arrays/")
     assert "dynamics: expected arrays/" in (tmp_path / "site" / "digits" / "a.html").read_text(encoding="utf-8")
 
@@ -178,8 +178,10 @@ def test_a_picture_is_an_inline_svg_in_the_pages_own_colours(record_of: RecordOf
 
 
 def test_specifications_name_no_address_and_no_url_of_data(record_of: RecordOf, tmp_path: Path) -> None:
-    records = [record_of(name, energies=-1.0, smoothness=s, arrays=tmp_path) for name, s in (("a", 1.0), ("b", 2.0))]
-    made = [*charts(records, arrays=tmp_path).values(), *entrant_charts(records[0], None)]
+    records = [
+        record_of(name, energies=-1.0, smoothness=s, arrays=tmp_path / "arrays") for name, s in (("a", 1.0), ("b", 2.0))
+    ]
+    made = [*charts(records, home=Home(tmp_path)).values(), *entrant_charts(records[0], None)]
     assert len(made) == 8
     for chart in made:
         text = json.dumps({**chart.spec, "$schema": ""})

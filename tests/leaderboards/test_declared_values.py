@@ -18,10 +18,11 @@ from leaderboards.board.downloads import as_csv, as_json
 from leaderboards.board.measures import shown
 from leaderboards.board.quantities import assumed, declared
 from leaderboards.pages.pages import SuitePage, render
+from leaderboards.records.home import Home
 from leaderboards.records.schema import Measurement, Quantity, Record, Value
 
 RecordOf = Callable[..., Record]
-Written = Callable[..., Path]
+Written = Callable[..., Home]
 DIGITS = SuitePage("digits", "Digits", "", "digits", "Linf", "0.1")
 
 

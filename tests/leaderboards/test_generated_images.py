@@ -19,6 +19,7 @@ from leaderboards.pages.details import commands
 from leaderboards.pages.gallery import LARGEST, gallery, samples_folder
 from leaderboards.pages.pages import SuitePage, render
 from leaderboards.records.files import read_record, write_record
+from leaderboards.records.home import Home
 from leaderboards.records.schema import Arrays, Measurement, Record, Value
 
 RecordOf = Callable[..., Record]
@@ -138,7 +139,7 @@ def test_no_two_numbers_of_images_stand_in_one_table_of_the_page(record_of: Reco
 
     write_record(tmp_path / "results", record)
     suite = SuitePage("digits", "Digits", "", "digits", "Linf", "0.1")
-    render(tmp_path / "results", tmp_path / "site", [suite])
+    render(Home(tmp_path), tmp_path / "site", [suite])
     page = (tmp_path / "site" / "digits" / "One.html").read_text()
     assert "Generated, Starts alone (0 steps), Held-out real images: 400 images each" in page
     assert "Generated: 997 images each" in page
@@ -170,8 +171,8 @@ def test_the_command_names_the_preset(record_of: RecordOf) -> None:
 
 def test_a_page_shows_the_pictures_of_its_own_measurement_and_no_others(record_of: RecordOf, tmp_path: Path) -> None:
     record = generated(record_of(), 10.0)
-    folder = samples_folder(tmp_path, record)
-    assert folder == tmp_path / "digits" / "Small"
+    folder = samples_folder(tmp_path / "samples", record)
+    assert folder == tmp_path / "samples" / "digits" / "Small"
     folder.mkdir(parents=True)
 
     def picture(name: str, mark: str, klass: str, size: int = 4) -> None:
@@ -185,13 +186,13 @@ def test_a_page_shows_the_pictures_of_its_own_measurement_and_no_others(record_o
     picture("class-002.png", "b" * 64, "too large", 900)
     assert (folder / "class-002.png").stat().st_size > LARGEST
     (folder / "class-003.png").write_bytes(b"no picture")
-    (found,) = gallery(tmp_path, record, "generation")
+    (found,) = gallery(tmp_path / "samples", record, "generation")
     assert (found.title, found.width, found.height) == ("<b>cat</b>", 4, 4)
-    assert gallery(None, record, "generation") == gallery(tmp_path, record_of(), "generation") == ()
+    assert gallery(None, record, "generation") == gallery(tmp_path / "samples", record_of(), "generation") == ()
 
     write_record(tmp_path / "results", record)
     suite = SuitePage("digits", "Digits", "", "digits", "Linf", "0.1")
-    render(tmp_path / "results", tmp_path / "site", [suite], samples=tmp_path)
+    render(Home(tmp_path), tmp_path / "site", [suite])
     page = (tmp_path / "site" / "digits" / "Small.html").read_text()
     assert page.count("<img ") == 1
     assert "&lt;b&gt;cat&lt;/b&gt;" in page

@@ -17,10 +17,11 @@ from leaderboards.board.by_energy import by_energy
 from leaderboards.board.correlations import Correlation, correlations
 from leaderboards.board.labels import ATTACKS, SMOOTHNESS, label
 from leaderboards.pages.pages import SuitePage, render
+from leaderboards.records.home import Home
 from leaderboards.records.schema import Record
 
 RecordOf = Callable[..., Record]
-Written = Callable[..., Path]
+Written = Callable[..., Home]
 DIGITS = SuitePage("digits", "Digits", "", "digits", "Linf", "0.1")
 ROUGHNESS = (5.0, 4.0, 3.5, 1.0, 2.0)
 
@@ -138,7 +139,7 @@ def test_arrays_that_are_not_there_give_no_fifths(record_of: RecordOf, tmp_path:
 
 def test_an_entrants_page_shows_fifths_and_distributions(record_of: RecordOf, written: Written, tmp_path: Path) -> None:
     record = record_of("A", robust=0.5, energies=-4.0, smoothness=math.inf, arrays=tmp_path / "arrays")
-    render(written(record), tmp_path / "site", [DIGITS], tmp_path / "arrays")
+    render(written(record), tmp_path / "site", [DIGITS])
     page = (tmp_path / "site" / "digits" / "A.html").read_text(encoding="utf-8")
     for words in (
         "Accuracy by fifths of E(x)",

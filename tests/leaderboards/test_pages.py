@@ -27,10 +27,11 @@ from leaderboards.pages.method import MethodView
 from leaderboards.pages.pages import Rendered, SuitePage, render
 from leaderboards.pages.site import MARK
 from leaderboards.records.files import record_path
+from leaderboards.records.home import Home
 from leaderboards.records.schema import Flag, Record
 
 RecordOf = Callable[..., Record]
-Written = Callable[..., Path]
+Written = Callable[..., Home]
 
 DIGITS = SuitePage("digits", "Digits", "Small images.", "digits", "Linf", "0.1")
 VOID = {"meta", "link", "br", "wbr", "input", "rect"}
@@ -130,7 +131,7 @@ def published(count: int) -> tuple[Published, ...]:
 
 def test_a_suite_without_records_shows_every_published_row(tmp_path: Path, site: Path) -> None:
     suite = SuitePage("cifar10", "CIFAR-10", "", "CIFAR-10", "Linf", "8/255", published(99))
-    assert render(tmp_path / "nothing", site, [suite]).problems == ()
+    assert render(Home(tmp_path / "nothing"), site, [suite]).problems == ()
     page = read(site / "cifar10" / "index.html")
     assert len(list(page.one("table", id="board").one("tbody").all("tr"))) == 99
     assert "Nothing has been measured on this suite yet" in page.one("main").text
@@ -153,9 +154,9 @@ def test_the_board_says_what_is_measured(record_of: RecordOf, written: Written, 
 def test_measured_numbers_stand_beside_published_ones(record_of: RecordOf, written: Written, site: Path) -> None:
     info = {"name": "cifar10", "dataset": "CIFAR-10", "examples": 10_000, "eps": 8 / 255}
     name = "Author02023Title_WRN-28-0"
-    results = written(record_of(name, suite=info, robust=0.6911, energies=-4.2, entrant={"source": "robustbench"}))
+    home = written(record_of(name, suite=info, robust=0.6911, energies=-4.2, entrant={"source": "robustbench"}))
     suite = SuitePage("cifar10", "CIFAR-10", "", "CIFAR-10", "Linf", "8/255", published(3))
-    render(results, site, [suite])
+    render(home, site, [suite])
     page = read(site / "cifar10" / "index.html")
     group = "Robust accuracy, %: "
     measured = cells(page, "board", f"{group}Measured")
@@ -184,8 +185,8 @@ def test_overlapping_intervals_overlap_on_the_page(record_of: RecordOf, written:
 def test_every_cell_of_a_table_can_be_sorted_and_every_table_is_whole(
     record_of: RecordOf, written: Written, site: Path
 ) -> None:
-    results = written(record_of("A", energies=-1.0), record_of("B", robust=None), record_of("P", limit=4))
-    render(results, site, [DIGITS])
+    home = written(record_of("A", energies=-1.0), record_of("B", robust=None), record_of("P", limit=4))
+    render(home, site, [DIGITS])
     page = read(site / "digits" / "index.html")
     tables = list(page.all("table", **{"class": "sortable"}))
     assert [table.attrs["id"] for table in tables] == ["board", "stages", "partial"]
@@ -225,9 +226,9 @@ def test_tables_are_said_aloud(record_of: RecordOf, written: Written, site: Path
 
 def test_the_index_tells_of_every_suite(record_of: RecordOf, written: Written, site: Path) -> None:
     late = {"measured_at": "2027-02-03T04:05:06+00:00"}
-    results = written(record_of("A", robust=0.4), record_of("B", robust=0.6, provenance=late), record_of("P", limit=9))
+    home = written(record_of("A", robust=0.4), record_of("B", robust=0.6, provenance=late), record_of("P", limit=9))
     empty = SuitePage("cifar10", "CIFAR-10", "", "CIFAR-10", "Linf", "8/255", published(2))
-    render(results, site, [empty, DIGITS])
+    render(home, site, [empty, DIGITS])
     page = read(site / "index.html")
     first, second = page.all("li", **{"class": "suite"})
     assert "0 measured, 2 published only" in first.text
@@ -300,15 +301,15 @@ def hostile(record_of: RecordOf, **more: object) -> Record:
 
 
 def test_texts_from_a_card_are_never_markup(record_of: RecordOf, written: Written, site: Path) -> None:
-    results = written(
+    home = written(
         hostile(record_of),
         hostile(record_of, limit=3),
         hostile(record_of, suite={"name": HOSTILE, "dataset": HOSTILE, "split": HOSTILE, "norm": HOSTILE}),
     )
-    (results / "digits" / "b<b>&.json").write_text("{")
+    (home.results / "digits" / "b<b>&.json").write_text("{")
     row = Published(HOSTILE, 0.5, 0.5, 0.5, HOSTILE, HOSTILE, HOSTILE, HOSTILE, "data:text/html,x", None, True)
     suite = SuitePage("digits", HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE, (row,))
-    rendered = render(results, site, [suite])
+    rendered = render(home, site, [suite])
     assert len(pages_of(rendered)) == 8
     for path in pages_of(rendered):
         assert path.resolve().is_relative_to(site.resolve())
@@ -406,9 +407,9 @@ def snapshot(site: Path) -> dict[Path, tuple[bytes, int]]:
 
 
 def test_equal_records_give_equal_bytes(record_of: RecordOf, tmp_path: Path, written: Written) -> None:
-    results = written(record_of("A", energies=-1.0), record_of("B"), record_of("P", limit=4))
+    home = written(record_of("A", energies=-1.0), record_of("B"), record_of("P", limit=4))
     for name in ("one", "two"):
-        render(results, tmp_path / name, [DIGITS])
+        render(home, tmp_path / name, [DIGITS])
     one, two = (
         {path.relative_to(tmp_path / name): content for path, (content, _) in snapshot(tmp_path / name).items()}
         for name in ("one", "two")
@@ -418,10 +419,10 @@ def test_equal_records_give_equal_bytes(record_of: RecordOf, tmp_path: Path, wri
 
 
 def test_the_same_again_writes_nothing(record_of: RecordOf, written: Written, site: Path) -> None:
-    results = written(record_of("A"), record_of("B"))
-    first = render(results, site, [DIGITS])
+    home = written(record_of("A"), record_of("B"))
+    first = render(home, site, [DIGITS])
     before = snapshot(site)
-    again = render(results, site, [DIGITS])
+    again = render(home, site, [DIGITS])
     assert (again.written, again.removed) == ((), ())
     assert again.unchanged == first.written == tuple(sorted(before))
     assert snapshot(site) == before
@@ -438,8 +439,8 @@ def test_pages_of_entrants_that_are_gone_are_removed_and_nobody_elses(
     record_of: RecordOf, written: Written, site: Path, tmp_path: Path
 ) -> None:
     gone, partial = record_of("Gone"), record_of("Part", limit=4)
-    results = written(record_of("A"), gone, partial)
-    render(results, site, [DIGITS, SuitePage("old", "Old", "", "x", "L2", "0.5")])
+    home = written(record_of("A"), gone, partial)
+    render(home, site, [DIGITS, SuitePage("old", "Old", "", "x", "L2", "0.5")])
     names = ("digits/mine.html", "about.html", "digits/Gone.txt", "digits/mine.json", "digits/old.csv")
     theirs = [site / name for name in names]
     for path in theirs:
@@ -448,8 +449,8 @@ def test_pages_of_entrants_that_are_gone_are_removed_and_nobody_elses(
     outside.write_text(f"<!doctype html>{MARK}")
     (site / "digits" / "link.html").symlink_to(outside)
     for record in (gone, partial):
-        record_path(results, record).unlink()
-    again = render(results, site, [DIGITS])
+        record_path(home.results, record).unlink()
+    again = render(home, site, [DIGITS])
     gone_files = ("Gone.html", "Gone.json", "compare.html", "partial-4/Part.html", "partial-4/Part.json")
     assert again.removed == (*(site / "digits" / name for name in gone_files), site / "old" / "index.html")
     assert not (site / "old").exists()
@@ -463,15 +464,15 @@ def test_an_entrant_called_index_does_not_take_the_board(record_of: RecordOf, wr
 
 
 def test_a_bad_record_is_named_and_the_rest_is_shown(record_of: RecordOf, written: Written, site: Path) -> None:
-    results = written(record_of("A"))
+    home = written(record_of("A"))
     good = json.loads(record_of("B").to_json())
-    (results / "digits" / "newer.json").write_text(json.dumps(good | {"schema_version": 2}))
-    (results / "digits" / "broken.json").write_text("{")
-    (results / "digits" / "copy.json").write_text(json.dumps(good))
-    (results / "digits" / "folder.json").mkdir()
-    (results / "elsewhere").mkdir()
-    (results / "elsewhere" / "x.json").write_text("[]")
-    rendered = render(results, site, [DIGITS])
+    (home.results / "digits" / "newer.json").write_text(json.dumps(good | {"schema_version": 2}))
+    (home.results / "digits" / "broken.json").write_text("{")
+    (home.results / "digits" / "copy.json").write_text(json.dumps(good))
+    (home.results / "digits" / "folder.json").mkdir()
+    (home.results / "elsewhere").mkdir()
+    (home.results / "elsewhere" / "x.json").write_text("[]")
+    rendered = render(home, site, [DIGITS])
     named = {problem.file: problem.message for problem in rendered.problems}
     assert set(named) == {f"digits/{n}.json" for n in ("newer", "broken", "copy", "folder")} | {"elsewhere/x.json"}
     assert "schema version 1 in digits/newer.json, got 2" in named["digits/newer.json"]
@@ -488,12 +489,11 @@ def test_missing_and_corrupt_arrays_are_named_and_the_numbers_stay(
 ) -> None:
     arrays = tmp_path / "arrays"
     records = {name: record_of(name, robust=r, arrays=arrays) for name, r in (("ok", 0.5), ("gone", 0.4), ("bad", 0.3))}
-    results = written(*records.values())
+    home = written(*records.values())
     files = {name: arrays / (record.measurements["autoattack"].arrays).file for name, record in records.items()}  # type: ignore[union-attr]
     files["gone"].unlink()
     files["bad"].write_bytes(b"x")
-    assert render(results, site, [DIGITS]).problems == ()
-    rendered = render(results, site, [DIGITS], arrays)
+    rendered = render(home, site, [DIGITS])
     assert sorted(problem.file for problem in rendered.problems) == ["digits/bad.json", "digits/gone.json"]
     page = read(site / "digits" / "index.html")
     assert len(cells(page, "board", "Rank")) == 3
@@ -534,8 +534,8 @@ def test_what_is_not_comparable_is_listed_with_its_reason(record_of: RecordOf, w
 
 
 def test_a_suite_that_only_records_know_of_has_a_page(record_of: RecordOf, written: Written, site: Path) -> None:
-    results = written(record_of("A", suite={"name": "my suite", "dataset": "Mine", "norm": "L2", "eps": 0.5}))
-    render(results, site, [DIGITS])
+    home = written(record_of("A", suite={"name": "my suite", "dataset": "Mine", "norm": "L2", "eps": 0.5}))
+    render(home, site, [DIGITS])
     links = [a.attrs["href"] for a in read(site / "index.html").all("a") if "suite" in a.text]
     assert len(links) == 1
     assert "Euclidean distance" in read(site / links[0]).one("p", **{"class": "lead"}).text
@@ -543,11 +543,11 @@ def test_a_suite_that_only_records_know_of_has_a_page(record_of: RecordOf, writt
 
 def test_a_suite_given_twice_is_refused(tmp_path: Path, site: Path) -> None:
     with pytest.raises(ValueError, match="every suite once"):
-        render(tmp_path, site, [DIGITS, DIGITS])
+        render(Home(tmp_path), site, [DIGITS, DIGITS])
 
 
 def test_no_suite_at_all_is_an_index(tmp_path: Path, site: Path) -> None:
-    rendered: Rendered = render(tmp_path / "none", site, [])
+    rendered: Rendered = render(Home(tmp_path / "none"), site, [])
     assert rendered.written == (site / "index.html", site / "method.html")
     assert "No suite yet" in read(site / "index.html").one("main").text
 
@@ -568,8 +568,8 @@ def test_a_board_of_five_hundred_entrants_stays_light(record_of: RecordOf, writt
     records = [
         one.model_copy(update={"entrant": one.entrant.model_copy(update={"name": f"entrant-{i}"})}) for i in range(500)
     ]
-    results = written(*records)
-    rendered = render(results, site, [DIGITS])
+    home = written(*records)
+    rendered = render(home, site, [DIGITS])
     assert len(pages_of(rendered)) == 504
     assert os.path.getsize(site / "digits" / "index.html") < 4_000_000
 

@@ -14,6 +14,7 @@ import pytest
 from leaderboards.board.board import Published
 from leaderboards.pages.pages import SuitePage, render
 from leaderboards.records.files import write_record
+from leaderboards.records.home import Home
 from leaderboards.records.schema import Flag, Record
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, record_of: RecordOf) -> Path:
         Published("elsewhere", 0.95, 0.6, None, "ResNet-18", "T", "A. Author", "ICLR 2024", "https://example.org/a"),
         Published("a" * 80, 0.8, 0.3, additional_data=True, unreliable=True),
     )
-    render(results, folder / "site", [SuitePage("digits", "Digits", "Small.", "digits", "Linf", "0.1", rows)])
+    render(Home(folder), folder / "site", [SuitePage("digits", "Digits", "Small.", "digits", "Linf", "0.1", rows)])
     return folder / "site"
 
 
@@ -481,7 +482,7 @@ def test_a_picture_of_the_board_is_made(visit: Callable[..., Visit], tmp_path: P
     """Of the records in the checkout; BOARD_PICTURE=leaderboards/board.png puts it where the README shows it."""
     records = Path(__file__).parents[2] / "leaderboards"
     suite = SuitePage("digits", "Digits", "", "digits", "Linf", "0.15")
-    render(records / "results", tmp_path / "site", [suite], records / "arrays")
+    render(Home(records), tmp_path / "site", [suite])
     page = visit(tmp_path / "site" / "digits" / "index.html", width=1360, device_scale_factor=1.25).page
     draw_all(page)
     page.evaluate("window.scrollTo({ top: 0, behavior: 'instant' })")

@@ -26,6 +26,7 @@ from leaderboards.records.files import (
     write_atomically,
     write_record,
 )
+from leaderboards.records.home import Home
 from leaderboards.records.schema import SCHEMA_VERSION, Arrays, Histogram, Record, RecordError, Value
 
 RecordOf = Callable[..., Record]
@@ -369,7 +370,7 @@ def test_a_record_in_another_encoding_is_a_problem_and_the_others_are_rendered(
     folder = tmp_path / "results" / record_of("Good").suite.name
     (folder / "Wide.json").write_bytes((folder / "Wide.json").read_text("utf-8").encode("utf-16"))
     (folder / "Marked.json").write_bytes(b"\xef\xbb\xbf" + (folder / "Marked.json").read_bytes())
-    rendered = render(tmp_path / "results", tmp_path / "site", [])
+    rendered = render(Home(tmp_path), tmp_path / "site", [])
     (problem,) = rendered.problems
     assert problem.file == f"{folder.name}/Wide.json"
     assert "got no JSON ('utf-8' codec can't decode" in problem.message
@@ -381,7 +382,7 @@ def test_files_with_names_that_no_terminal_should_print_are_problems_of_one_plai
     folder.mkdir(parents=True)
     (folder / "\x1b[31m\u202ered\nline.json").write_text('{"schema_version": "\\u001b[2J\\u009b"}')
     (folder / os.fsdecode(b"\xff.json")).write_text("{}")
-    problems = render(tmp_path / "results", tmp_path / "site", []).problems
+    problems = render(Home(tmp_path), tmp_path / "site", []).problems
     assert len(problems) == 2
     assert all(f"{problem.file}{problem.message}".isprintable() for problem in problems)
 

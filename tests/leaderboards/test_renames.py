@@ -15,6 +15,7 @@ from leaderboards.board.by_energy import by_energy
 from leaderboards.charts.ridges import ridges
 from leaderboards.records.arrays import measured_arrays, unsound_arrays, write_arrays
 from leaderboards.records.files import read_record, write_atomically, write_record
+from leaderboards.records.home import Home
 from leaderboards.records.renames import name_now, version_now
 from leaderboards.records.schema import Record
 
@@ -85,13 +86,13 @@ def test_a_record_of_version_2_is_read_as_one_of_version_3(old: Path, record_of:
 
 def test_the_board_and_the_charts_read_a_record_of_version_2_like_a_new_one(old: Path, tmp_path: Path) -> None:
     record = read_record(old)
-    board = make_board([record])
+    board = make_board([record], homes={(record.entrant.name, record.limit): Home(tmp_path)})
     assert board.table.iloc[0]["delta_marginal_energy_mean"] == -0.04
     assert board.entries[0].measured("energies", "pgd.accuracy") is not None
     fifths = by_energy(record, tmp_path / "arrays")
     assert fifths is not None
     assert fifths.attack == "PGD"
-    assert ridges(board.entries, tmp_path / "arrays", 5) is not None
+    assert ridges(board.entries, 5) is not None
 
 
 def test_a_record_of_version_1_gets_the_names_and_keeps_its_version(old: Path) -> None:

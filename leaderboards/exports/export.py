@@ -1,0 +1,70 @@
+"""Exporting the records of a place: each that can be is written, each that cannot is named with the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from leaderboards.exports.every_eval_ever import every_eval_ever
+from leaderboards.exports.in_toto import in_toto
+from leaderboards.exports.names import EVERY_EVAL_EVER, IN_TOTO, PROJECT
+from leaderboards.exports.sealed import Sealed, read_sealed, sealed_files
+from leaderboards.records.files import line, write_atomically
+from leaderboards.records.schema import RecordError
+
+WRITERS: Mapping[str, Callable[[Sealed, str], dict[str, bytes]]] = {EVERY_EVAL_EVER: every_eval_ever, IN_TOTO: in_toto}
+"""By the format's name: what makes files, by their path, of a record and of who provides it."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written, in order, and a line for each record that was refused."""
+
+    written: tuple[Path, ...]
+    refused: tuple[str, ...]
+
+
+def export(place: Path, form: str, to: Path, entrants: Sequence[str] = (), organisation: str = PROJECT) -> Exported:
+    """Write the records of a file or folder below `to`, in a format of names.FORMATS; only these entrants' where any are named.
+
+    Raises RecordError where there is no record at all, or none of an entrant that is named; nothing is written then.
+    """
+    records: list[Sealed] = []
+    refused: list[str] = []
+    files = list(sealed_files(place))
+    if not files:
+        raise RecordError(f"expected records in {place}, got none; name a record, or a folder with results/")
+    for path, where in files:
+        try:
+            records.append(read_sealed(path, where, strict=not place.is_file()))
+        except RecordError as error:
+            # a record that cannot be read has no name but its file's
+            if not entrants or path.stem in entrants:
+                refused.append(line(error, 400))
+    known = {sealed.record.entrant.name for sealed in records} | {path.stem for path, _ in files}
+    if missing := [name for name in entrants if name not in known]:
+        raise RecordError(
+            f"expected entrants among {', '.join(sorted(map(line, known)))}, got {line(missing[0])}; name others"
+        )
+    written: list[Path] = []
+    for sealed in records:
+        if entrants and sealed.record.entrant.name not in entrants:
+            continue
+        try:
+            made = WRITERS[form](sealed, organisation)
+        except RecordError as error:
+            refused.append(line(error, 400))
+            continue
+        for name, content in made.items():
+            written.append(_write(to, name, content))
+    return Exported(tuple(written), tuple(refused))
+
+
+def _write(to: Path, name: str, content: bytes) -> Path:
+    parts = PurePosixPath(name).parts
+    if PurePosixPath(name).is_absolute() or ".." in parts or "\\" in name:
+        raise ValueError(f"{name!r} leaves the folder")  # names are made safe where they are made
+    path = to.joinpath(*parts)
+    write_atomically(path, content)
+    return path
