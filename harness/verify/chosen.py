@@ -33,12 +33,15 @@ def chosen(places: Sequence[Path], entrants: Sequence[str] = ()) -> list[Path]:
 def _records(place: Path) -> list[Path]:
     if place.is_file():
         return [place]
-    for results in (place / "results", place):
-        if found := list(record_files(results)):
-            return found
-    of_suite = sorted([*place.glob("*.json"), *place.glob("partial-*/*.json")])
-    if of_suite and place.absolute().parent.name == "results":
-        return of_suite
+    folder = place.absolute()
+    if (folder / "results").is_dir() or folder.name == "results":
+        found = list(record_files(place / "results" if (folder / "results").is_dir() else place))
+    elif folder.parent.name == "results":
+        found = sorted([*place.glob("*.json"), *place.glob("partial-*/*.json")])
+    else:
+        found = []
+    if found:
+        return found
     raise BadInput(f"expected a record, or a folder with results/, got {place}, which holds none; name another")
 
 

@@ -60,7 +60,7 @@ class Claims:
                 return None
             suite = find_suite(options["--suite"])
             suite = suite.on(data) if data else suite
-        except (BadInput, zoo.EntrantError, OSError) as error:
+        except (ValueError, OSError) as error:  # BadInput, EntrantError, and paths that no system takes
             findings.missing.append(f"its suite is not here: {one_line(error)}")
             return None
         return suite
@@ -76,10 +76,11 @@ class Claims:
         try:
             entrant = self.models.get(name) or self._entrant(spec, suite)
             if entrant.missing():
-                if not self.download:
+                if not self.download and entrant.card.source == "robustbench":  # an own file has no download
                     findings.missing.append("its weights are not here; run the same command with --download")
                     return None
-                entrant.fetch()
+                if self.download:
+                    entrant.fetch()
             weights = entrant.weights()
         except (BadInput, zoo.EntrantError) as error:
             findings.missing.append(f"its classifier is not here: {one_line(error)}")
@@ -96,7 +97,7 @@ class Claims:
                     suite, data_dir=self.data_dir, download=self.download, transform=transform
                 )
             return Judged(entrant, weights, self._images[key], how)
-        except (BadInput, OSError) as error:
+        except (ValueError, OSError) as error:
             findings.missing.append(f"its images are not here: {one_line(error)}")
             return None
 
