@@ -182,6 +182,8 @@ def _notes(record: Record | None, row: Published | None, usual: Mapping[str, tup
             notes.append(f"{name}: on {measurement.n} examples, others on {n}")
         if measurement.provenance.precision != "fp32":
             notes.append(f"{name}: in {measurement.provenance.precision}")
+    best = record.best_known if record else None
+    notes += [f"best known: {flag.message or flag.code.replace('-', ' ')}" for flag in best.flags] if best else []
     notes += _seeds(record) if record else ()
     entry = Entry(record, row)
     measured = entry.measured("autoattack", "autoattack_accuracy")

@@ -15,6 +15,7 @@ from leaderboards.board.correlations import Correlation, correlations
 from leaderboards.board.filters import Choice, choices
 from leaderboards.board.measures import described
 from leaderboards.board.measures import shown as filled
+from leaderboards.board.transfers import Matrix, matrix
 from leaderboards.charts.board_charts import board_charts, pictured
 from leaderboards.charts.scripts import Script
 from leaderboards.charts.vega import Chart
@@ -49,6 +50,7 @@ class SuiteView:
     choices: tuple[Choice, ...]
     charts: tuple[Chart, ...]
     correlations: tuple[Correlation, ...]
+    transfers: Matrix
     problems: tuple[Problem, ...]
 
     @property
@@ -118,6 +120,7 @@ def suite_view(suite: SuitePage, shown: Sequence[Shown], problems: Sequence[Prob
         choices=choices(board.entries),
         charts=tuple(pictured(chart) for chart in board_charts(board.entries)),
         correlations=correlations(board.entries),
+        transfers=matrix(board.entries, suite.name),
         problems=tuple(problem for problem in problems if problem.suite == file_stem(suite.name)),
     )
 
