@@ -85,6 +85,13 @@ def sealed_files(place: Path) -> Iterator[tuple[Path, str]]:
     if place.is_file():
         yield place, line(place.name)
         return
-    results = place / "results" if (place / "results").is_dir() else place
-    for path in [*sorted(results.glob("*.json")), *record_files(results)]:
+    folder = place.absolute()
+    results = place / "results" if (folder / "results").is_dir() else place
+    if results.absolute().name == "results":
+        found = list(record_files(results))
+    elif folder.parent.name == "results":
+        found = sorted([*place.glob("*.json"), *place.glob("partial-*/*.json")])
+    else:
+        found = []
+    for path in found:
         yield path, line(path.relative_to(results).as_posix())

@@ -588,6 +588,16 @@ def test_a_place_is_a_home_or_its_results_or_a_suite_or_a_record(published: Home
     assert faults(tmp_path) == []
 
 
+def test_the_folder_of_a_suite_has_its_whole_and_its_partial_records(
+    small: Callable[..., Record], home: Home, tmp_path: Path
+) -> None:
+    for limit in (None, 10):
+        write_record(home.results, small(limit=limit))
+    for place in (home.root, home.results, home.results / "digits"):
+        assert len(export(place, "in-toto", tmp_path / "out").written) == 2
+    assert len(export(home.results / "digits" / "partial-10" / "Small.json", "in-toto", tmp_path / "out").written) == 1
+
+
 def test_a_record_by_itself_is_exported_with_the_arrays_beside_it(
     small: Callable[..., Record], home: Home, tmp_path: Path
 ) -> None:
