@@ -2,7 +2,8 @@
 
 A perturbation is rounded to a few levels (leaderboards.records.witnesses), coarsest first, and what comes out is judged as any
 attack's image is. The margin that is asked for is far above the rounding of float32, so that another machine's kernels do not
-undo a witness. It errs on neither side: an example that was broken stays broken, and none becomes so.
+undo a witness; an image that broke its example by less is led further from the boundary first. It errs on neither side: an
+example that was broken stays broken, and none becomes so.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import torch
 from torch import Tensor
 
 from harness.attacks.verification import verified
-from harness.threat import ThreatModel
+from harness.classifier.prepared import Prepared
+from harness.threat import ThreatModel, per_sample
 from leaderboards.records.witnesses import WHOLE, WIDTHS, decoded, levels, quantised
 
 MARGIN = 1e-3
@@ -27,8 +29,17 @@ _BYTES = 32 << 20
 _FINENESS = (1.0, 0.7, 0.5, 0.35, 0.25, 0.17, 0.12)
 """Steps that are tried under L2, as parts of the one that reaches the largest pixel."""
 
+STEPS = 10
+"""Steps by which an image is led further from the boundary."""
+
+PASSES = 2 * len(WIDTHS) + 2 + STEPS + 1
+"""Forward passes of an image at most, of which STEPS + 1 are followed by a backward one."""
+
 Judge = Callable[[Tensor], Tensor]
 """Images (n, C, H, W) to logits (n, K), each its own whatever stands beside it."""
+
+Network = Callable[[], Prepared]
+"""Gives the classifier made ready for gradients."""
 
 
 @dataclass(frozen=True)
@@ -42,17 +53,27 @@ class Rounded:
 
 
 def rounded(
-    judge: Judge, x: Tensor, y: Tensor, x_adv: Tensor, threat: ThreatModel, *, margin: float = MARGIN
+    judge: Judge,
+    x: Tensor,
+    y: Tensor,
+    x_adv: Tensor,
+    threat: ThreatModel,
+    *,
+    margin: float = MARGIN,
+    network: Network | None = None,
 ) -> Rounded:
     """The coarsest form of each image that is legal and misclassified with a margin (a share of its logits' spread).
 
-    `x_adv` (n, C, H, W) float32 are images that break the examples x with labels y. Where no form has the margin it is the
-    form, the whole image among them, that has the largest. One pass for an image that its coarsest form settles, five at
-    most.
+    `x_adv` (n, C, H, W) float32 are images that break the examples x with labels y. Where no form has the margin, `network`,
+    which is called for when it is needed, leads the image further from the boundary; where that does not help either it is
+    the form, the whole image among them, that has the largest margin. One pass for an image that its coarsest form settles;
+    PASSES at most.
     """
     rows = max(1, _BYTES // (4 * x[0].numel())) if len(x) else 1
     parts = [
-        _rounded(judge, x[first : first + rows], y[first : first + rows], x_adv[first : first + rows], threat, margin)
+        _Rounding(judge, x[first : first + rows], y[first : first + rows], threat, margin)(
+            x_adv[first : first + rows], network
+        )
         for first in range(0, len(x), rows)
     ]
     if not parts:
@@ -64,40 +85,87 @@ def rounded(
     )
 
 
-def _rounded(judge: Judge, x: Tensor, y: Tensor, x_adv: Tensor, threat: ThreatModel, margin: float) -> Rounded:
-    natural, found = x.cpu().numpy(), x_adv.cpu().numpy().copy()
-    bits, step = np.full(len(x), WHOLE, np.uint8), np.zeros(len(x), np.float32)
-    best = np.full(len(x), -np.inf)
-    left, stretched = np.arange(len(x)), _stretched(natural, found, threat)
-    whole = found.copy()
-    for width in (*WIDTHS, WHOLE):
-        if width == WHOLE:
-            images, steps, exact = whole[left], np.zeros(len(left), np.float32), np.ones(len(left), bool)
-        else:
-            images, steps, exact = _form(natural[left], stretched[left], threat, width)
-        at = torch.from_numpy(left[exact]).to(x.device)
-        if len(at):
-            shown = torch.from_numpy(images[exact]).to(x)
-            margins = _margins(judge, x[at], y[at], shown, threat)
-            better = margins > best[left[exact]]
-            rows = left[exact][better]
-            best[rows], bits[rows], step[rows] = margins[better], width, steps[exact][better]
-            found[rows] = images[exact][better]
-        left = left[best[left] < margin]
-        if not len(left):
-            break
-    return Rounded(torch.from_numpy(found).to(x), bits, step)
+class _Rounding:
+    """One call on images that are in memory at once: the best form so far of each, and how sure it is."""
+
+    def __init__(self, judge: Judge, x: Tensor, y: Tensor, threat: ThreatModel, margin: float) -> None:
+        self.judge, self.x, self.y, self.threat, self.margin = judge, x, y, threat, margin
+        self.natural = x.cpu().numpy()
+        self.bits, self.step = np.full(len(x), WHOLE, np.uint8), np.zeros(len(x), np.float32)
+        self.best = np.full(len(x), -np.inf)
+
+    def __call__(self, x_adv: Tensor, network: Network | None) -> Rounded:
+        whole = x_adv.cpu().numpy()
+        self.found = whole.copy()
+        self._formed(_stretched(self.natural, whole, self.threat))
+        if network is not None and len(rows := self._unsure()):
+            at = torch.from_numpy(rows).to(self.x.device)
+            led = whole.copy()
+            led[rows] = _led(network(), self.x[at], self.y[at], x_adv[at], self.threat).cpu().numpy()
+            self._formed(led)
+            self._whole(led)
+        self._whole(whole)
+        return Rounded(torch.from_numpy(self.found).to(self.x), self.bits, self.step)
+
+    def _unsure(self) -> np.ndarray:
+        """The rows that no form has settled."""
+        return np.flatnonzero(self.best < self.margin)
+
+    def _formed(self, images: np.ndarray) -> None:
+        """The images (n, ...) in few bits, coarsest first, where nothing is settled yet."""
+        for width in WIDTHS:
+            if not len(rows := self._unsure()):
+                return
+            formed, step, exact = _form(self.natural[rows], images[rows], self.threat, width)
+            self._tried(rows[exact], formed[exact], width, step[exact])
+
+    def _whole(self, images: np.ndarray) -> None:
+        rows = self._unsure()
+        self._tried(rows, images[rows], WHOLE, np.zeros(len(rows), np.float32))
+
+    def _tried(self, rows: np.ndarray, images: np.ndarray, bits: int, step: np.ndarray) -> None:
+        if not len(rows):
+            return
+        at = torch.from_numpy(rows).to(self.x.device)
+        margins = _margins(self.judge, self.x[at], self.y[at], torch.from_numpy(images).to(self.x), self.threat)
+        better = margins > self.best[rows]
+        rows = rows[better]
+        self.best[rows], self.bits[rows], self.step[rows] = margins[better], bits, step[better]
+        self.found[rows] = images[better]
 
 
-def _margins(judge: Judge, x: Tensor, y: Tensor, images: Tensor, threat: ThreatModel) -> np.ndarray:
-    """(n,) float64: the largest wrong logit less the label's, by the spread of the logits; -inf where it does not count."""
-    check = verified(judge, x, y, images, threat)
-    logits = check.logits.double()
+def _led(network: Prepared, x: Tensor, y: Tensor, x_adv: Tensor, threat: ThreatModel) -> Tensor:
+    """The images further from the boundary: steps up the margin, from which the one with the largest share is taken."""
+    here, best, largest = x_adv, x_adv, torch.full((len(x),), -torch.inf, dtype=torch.float64, device=x.device)
+    for number in range(STEPS + 1):
+
+        def weights(logits: Tensor, rows: slice) -> Tensor:
+            label = torch.nn.functional.one_hot(y[rows], logits.shape[1]).to(logits)
+            wrong = logits.scatter(1, y[rows, None], -torch.inf).argmax(1)
+            return torch.nn.functional.one_hot(wrong, logits.shape[1]).to(logits) - label
+
+        logits, gradient = network.gradient(here, weights)
+        share = _share(logits.double(), y)
+        better = share > largest
+        largest = torch.where(better, share, largest)
+        best = torch.where(per_sample(better, x), here, best)
+        length = threat.eps * (1 - number / (STEPS + 1)) / 4
+        here = threat.project(x, here + length * threat.ascent(gradient.nan_to_num()))
+    return best
+
+
+def _share(logits: Tensor, y: Tensor) -> Tensor:
+    """(n,): the largest wrong logit less the label's, by the spread of the logits; 0 where all are equal."""
     label = logits.gather(1, y[:, None]).squeeze(1)
     wrong = logits.scatter(1, y[:, None], -torch.inf).amax(1)
     spread = logits.amax(1) - logits.amin(1)
-    share = torch.where(spread > 0, (wrong - label) / spread, 0)
-    return torch.where(check.broken, share, -torch.inf).cpu().numpy()
+    return torch.where(spread > 0, (wrong - label) / spread, 0)
+
+
+def _margins(judge: Judge, x: Tensor, y: Tensor, images: Tensor, threat: ThreatModel) -> np.ndarray:
+    """(n,) float64: the margin as a share of the spread; -inf where an image does not count."""
+    check = verified(judge, x, y, images, threat)
+    return torch.where(check.broken, _share(check.logits.double(), y), -torch.inf).cpu().numpy()
 
 
 def _stretched(x: np.ndarray, x_adv: np.ndarray, threat: ThreatModel) -> np.ndarray:

@@ -20,6 +20,7 @@ from harness.attacks.engine import engine as own
 from harness.attacks.engine.outcome import STAGES, SURVIVED, Outcome, left_out
 from harness.attacks.engine.report import Report
 from harness.attacks.engine.trial import trial
+from harness.attacks.witnesses import PASSES, STEPS
 from harness.classifier.logits import natural_logits
 from harness.classifier.prepared import Search, chosen_search
 from harness.data.images import Examples
@@ -170,8 +171,9 @@ class RobustAccuracy(Measure):
                 "square": Cost(5004, 0),
             }
             used = [cost for stage, cost in passes.items() if stage in self.stages(classes, "Linf", 5)]
-        # beside the stages: natural logits twice, seven passes of pyautoattack's checks, five forms of a witness
-        return Cost(14 + sum(cost.forward for cost in used), sum(cost.backward for cost in used))
+        # beside the stages: natural logits twice, and seven passes of pyautoattack's checks; and the forms of a witness
+        forward, backward = (sum(passes) for passes in zip(*((one.forward, one.backward) for one in used), strict=True))
+        return Cost(9 + PASSES + forward, STEPS + 1 + backward)
 
     def trial(self, model: nn.Module, examples: Examples, threat: ThreatModel) -> float:
         if self.engine == "pyautoattack":

@@ -13,7 +13,7 @@ from harness.attacks.engine.outcome import SURVIVED
 from harness.attacks.witnesses import MARGIN, rounded
 from harness.classifier.frozen import frozen
 from harness.classifier.precision import Precise
-from harness.classifier.prepared import plain
+from harness.classifier.prepared import plain, prepare
 from harness.data.images import Examples
 from harness.measures.measure import ShardResult, Witnesses
 from harness.threat import ThreatModel
@@ -44,13 +44,15 @@ def with_witnesses(
         at = torch.from_numpy(rows).to(examples.x.device)
         coarse = isinstance(model, Precise) and model.precision == "bf16"
         with frozen(model), torch.no_grad():
+            judge = plain(model, examples.x)
             forms = rounded(
-                plain(model, examples.x).logits,
+                judge.logits,
                 examples.x[at],
                 examples.y[at],
                 torch.from_numpy(x_adv[rows]).to(examples.x),
                 threat,
                 margin=COARSE_MARGIN if coarse else MARGIN,
+                network=lambda: prepare(model, examples.x, size=judge.size),
             )
         x_adv = x_adv.copy()
         x_adv[rows], packing["bits"][rows], packing["step"][rows] = forms.x_adv.cpu().numpy(), forms.bits, forms.step

@@ -230,9 +230,9 @@ def test_a_network_that_is_judged_in_bfloat16_is_asked_for_a_larger_margin(monke
     asked: list[float] = []
     rounded = measured_rounding.rounded
 
-    def noted(*given: object, margin: float):
+    def noted(*given: object, margin: float, network: object):
         asked.append(margin)
-        return rounded(*given, margin=margin)  # type: ignore[arg-type]
+        return rounded(*given, margin=margin, network=network)  # type: ignore[arg-type]
 
     monkeypatch.setattr(measured_rounding, "rounded", noted)
     for precision in ("fp32", "bf16"):

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from harness.attacks import witnesses
 from harness.attacks.witnesses import MARGIN, Rounded, rounded
+from harness.classifier.prepared import prepare
 from harness.threat import ThreatModel
 from leaderboards.records.witnesses import WHOLE, WIDTHS, packed
 
@@ -133,6 +134,59 @@ def test_where_no_form_has_the_margin_the_one_with_the_largest_is_taken(wanted: 
     assert found.bits.tolist() == [bits]
     assert model.rows == 5
     assert narrow(0.41, 0.05, wanted=wanted)[1].bits.tolist() == [4], "with a margin, the coarsest will do"
+
+
+def barely(model: nn.Module, threat: ThreatModel, seed: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Images that have crossed the boundary by next to nothing, on a straight way to where an attack has led them."""
+    x, y, far = attacked(model, threat, seed, 300)
+    low, high = torch.zeros(len(x), 1, 1, 1), torch.ones(len(x), 1, 1, 1)
+    for _ in range(18):
+        middle = (low + high) / 2
+        wrong = (model(x + middle * (far - x)).argmax(1) != y).reshape(-1, 1, 1, 1)
+        low, high = torch.where(wrong, low, middle), torch.where(wrong, middle, high)
+    x_adv = x + high * (far - x)
+    sure = threat.verify(x, x_adv).legal & (model(x_adv).argmax(1) != y)
+    return x[sure], y[sure], x_adv[sure]
+
+
+@pytest.mark.parametrize(("network", "norm"), [(linear, "Linf"), (convolutional, "Linf"), (convolutional, "L2")])
+def test_an_image_that_is_barely_across_the_boundary_is_led_further_where_the_ball_has_room(network, norm) -> None:
+    threat, margin, gained = ThreatModel(norm, 0.02 if norm == "Linf" else 0.2), 0.05, 0
+    for seed in range(3):
+        model = network(seed)
+        x, y, x_adv = barely(model, threat, seed)
+        assert (shares(model, x_adv, y) < 1e-3).all()
+        prepared = prepare(model, x)
+        without = rounded(model, x, y, x_adv, threat, margin=margin)
+        found = rounded(model, x, y, x_adv, threat, margin=margin, network=lambda made=prepared: made)
+        had, has = shares(model, without.x_adv, y), shares(model, found.x_adv, y)
+        assert (has >= torch.minimum(had, torch.tensor(margin))).all(), "nothing is lost by it"
+        assert threat.verify(x, found.x_adv).legal.all()
+        assert (model(found.x_adv).argmax(1) != y).all()
+        gained += int(((has >= margin) & (had < margin)).sum())
+        if network is linear:
+            # from here the best that the ball has is known: every pixel as far as it may go
+            w = model[1].weight
+            for row, share in zip(range(len(x)), has, strict=True):
+                low, high = (x[row] - threat.eps).clamp(0, 1), (x[row] + threat.eps).clamp(0, 1)
+                wrong = int(model(x_adv[row : row + 1]).argmax())
+                ascent = (w[wrong] - w[y[row]]).reshape(x[row].shape)
+                best = torch.where(ascent > 0, high, low)
+                if float(shares(model, best[None], y[row : row + 1])) > 1.2 * margin:
+                    assert share >= margin
+    assert gained > 0
+
+
+def test_the_network_is_made_ready_only_where_a_form_is_not_sure() -> None:
+    model = linear(0)
+    x, y, x_adv = attacked(model, LINF, 0)
+    sure = shares(model, x_adv, y) > 0.1
+    assert sure.any()
+
+    def never():
+        raise AssertionError
+
+    assert (rounded(model, x[sure], y[sure], x_adv[sure], LINF, network=never).bits == 2).all()
 
 
 def test_what_the_judge_does_not_confirm_stays_as_it_was_found() -> None:
