@@ -18,6 +18,7 @@ from leaderboards.board.downloads import as_csv, as_json
 from leaderboards.board.entry import Basis, Entry
 from leaderboards.board.transfers import matrix
 from leaderboards.pages.pages import SuitePage, render
+from leaderboards.records.arrays import measured_arrays
 from leaderboards.records.files import read_record, record_path, write_record
 from leaderboards.records.home import Home
 from leaderboards.records.schema import BestKnown, Bundle, Counterexamples, Flag, Record, RecordError, Value
@@ -115,8 +116,11 @@ def cells(page: str, table: str) -> Cells:
     return found
 
 
-def with_bundle(record: Record, name: str) -> Record:
-    measured = record.measurements["autoattack"].model_copy(update={"witnesses": bundle(name)})
+def with_bundle(home: Home, record: Record, name: str) -> Record:
+    found = record.measurements["autoattack"]
+    stage = measured_arrays(home.arrays, found)["stage"]
+    broken = int(((stage >= 0) & (stage < 4)).sum())
+    measured = found.model_copy(update={"witnesses": bundle(name).model_copy(update={"n": broken})})
     return record.model_copy(update={"measurements": {**record.measurements, "autoattack": measured}})
 
 
@@ -134,7 +138,7 @@ def board(record_of: Callable[..., Record], tmp_path: Path) -> tuple[Home, dict[
     """Three entrants with pairs: c lost 60 of 120 to b; what a lost is of witnesses that b no longer has."""
     home = Home(tmp_path / "out")
     records = {
-        name: with_bundle(record_of(name, robust=robust, arrays=home.arrays), str(number))
+        name: with_bundle(home, record_of(name, robust=robust, arrays=home.arrays), str(number))
         for number, (name, robust) in enumerate({"a": 0.6, "b": 0.5, "c": 0.7}.items(), 1)
     }
     records["c"] = lowered(records["c"], 0.53, HIDING, who="b", source="transfer")

@@ -148,8 +148,9 @@ def test_what_is_best_known_is_what_nothing_broke(sound: tuple[Record, Arrays]) 
         source="challenge", who="A", how="B", found_at="2026-11-21", witnesses=Bundle(sha256="b" * 64, n=2, size=1)
     )
 
-    def lines(share: float, examples: list[int]) -> list[str]:
-        known = BestKnown(value=Value(value=share, n=100), found=(beside,))
+    def lines(share: float, examples: list[int], n: int = 100) -> list[str]:
+        count = round(100 * share)
+        known = BestKnown(value=Value(**counted(count), level=0.95, method="wilson", n=n), found=(beside,))
         bundles = {"found 1": packed(np.array(examples), x, x)}
         return broken_invariants(record.model_copy(update={"best_known": known}), found, bundles)
 
@@ -158,6 +159,7 @@ def test_what_is_best_known_is_what_nothing_broke(sound: tuple[Record, Arrays]) 
         "best_known: it says 0.47, and 48 of 100 examples are broken by nothing that it names"
     ]
     assert any("broken before it" in line for line in lines(0.49, [3, 60]))
+    assert any("no share of 100 examples" in line for line in lines(0.48, [3, 4], n=99))
 
 
 def test_wilsons_interval_is_that_of_statsmodels() -> None:

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from harness.attacks.engine.draws import image_keys
+from harness.data.datasets import digits
+from harness.threat import ThreatModel
 from harness.verify.audit import audited, chosen, least_breakable
 from harness.verify.verdict import Outcome
-from leaderboards.records.arrays import write_arrays
-from leaderboards.records.witnesses import packed, read_witnesses, write_witnesses
 
 
 @pytest.mark.parametrize("survivors", [1, 2, 7, 11])
@@ -55,40 +55,19 @@ def test_what_survives_again_bounds_the_share_of_all_survivors(place) -> None:
 
 def test_survivors_that_break_are_counted_saved_and_told(place, tmp_path) -> None:
     """Witnesses withheld: the record then says too much, agrees with itself, and its audit tells."""
-    attacked = place.record.measurements["autoattack"]
-    bundle = read_witnesses(place.home.witnesses, attacked.witnesses)
-    x = np.zeros((0, *bundle.shape), np.float32)
-    none = write_witnesses(place.home.witnesses, packed(np.arange(0), x, x))
-    from harness.verify.figures import measure_of
-    from leaderboards.records.arrays import read_arrays
-
-    arrays = {name: array.copy() for name, array in read_arrays(place.home.arrays, attacked.arrays).items()}
-    hidden = bundle.examples
-    arrays["stage"][hidden], arrays["reached"][hidden] = 4, 4
-    made = attacked.model_copy(
-        update={
-            "values": dict(measure_of(attacked).summarise(arrays, ()).values),
-            "arrays": write_arrays(place.home.arrays, arrays),
-            "witnesses": none,
-        }
-    )
-    plain = place.plain()
-    plain["measurements"]["autoattack"] = made.model_dump(mode="json")
-    place.write(plain)
+    hidden = place.withheld()
+    shape = digits("test").shape
     assert place.verdict().outcome is Outcome.PROVED, "a bound that is too high is a bound"
     verdict = place.verdict(audit=1000, save=tmp_path / "saved")
     assert verdict.outcome is Outcome.DIFFERS
     assert f"audit: {len(hidden)} of {verdict.audit.attacked} survivors were broken" in verdict.line
     with np.load(tmp_path / "saved" / "mine.npz") as saved:
         assert saved["index"].tolist() == hidden.tolist()
-        assert saved["image"].shape == (len(hidden), *bundle.shape[1:], bundle.shape[0])
+        assert saved["image"].shape == (len(hidden), *shape[1:], shape[0])
         assert saved["image"].dtype == np.float32
 
 
 def test_no_survivor_is_no_error(place) -> None:
-    from harness.data.datasets import digits
-    from harness.threat import ThreatModel
-
     class Nothing(torch.nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             raise AssertionError("nothing is to be asked")
@@ -97,3 +76,21 @@ def test_no_survivor_is_no_error(place) -> None:
         Nothing(), digits("test"), np.zeros(0, np.int64), ThreatModel("Linf", 0.1), torch.device("cpu"), 5, 1
     )
     assert (found.audit.survivors, found.audit.most, found.differs) == (0, 0.0, "")
+
+
+@pytest.mark.slow
+def test_what_an_audit_breaks_is_handed_in_and_what_is_best_known_is_proved(unlimited_place, harness_here) -> None:
+    place = unlimited_place
+    robust = place.record.measurements["autoattack"].values["autoattack_accuracy"].value
+    hidden = place.withheld(slice(3))
+    done = harness_here("verify", "runs", "--audit", "1000", "--save", "saved", cwd=place.root)
+    assert done.returncode == 1, done.stdout
+    given = ("saved/mine.npz", "--suite", "digits", "--entrant", "mine", "--out", "runs", "--who", "A", "--how", "B")
+    done = harness_here("challenge", *given, cwd=place.root)
+    assert done.returncode == 0, done.stderr
+    assert place.record.best_known.value.value <= robust
+    done = harness_here("verify", "runs", cwd=place.root)
+    assert done.returncode == 0, done.stdout
+    assert f"{len(hidden)} more broken" in done.stdout
+    place.edit(lambda plain: plain["best_known"]["value"].update(value=robust + 0.01))
+    assert harness_here("verify", "runs", cwd=place.root).returncode == 1
