@@ -21,6 +21,7 @@ from leaderboards.pages.pages import SuitePage, render
 from leaderboards.records.arrays import measured_arrays
 from leaderboards.records.files import read_record, record_path, write_record
 from leaderboards.records.home import Home
+from leaderboards.records.ranges import wilson
 from leaderboards.records.schema import BestKnown, Bundle, Counterexamples, Flag, Record, RecordError, Value
 from leaderboards.records.transfers import Pair, Transfers, key_of, read_transfers, write_transfers
 
@@ -39,7 +40,8 @@ def lowered(record: Record, to: float, *flags: Flag, who: str = "Ada", source: s
     found = Counterexamples(
         source=source, who=who, how="by <hand>", found_at="2026-11-21T20:00:00+00:00", witnesses=bundle("1")
     )
-    value = Value(value=to, low=to - 0.05, high=to + 0.05, level=0.95, method="wilson", n=360)
+    low, high = wilson(to, 360)
+    value = Value(value=to, low=low, high=high, level=0.95, method="wilson", n=360)
     return record.model_copy(update={"best_known": BestKnown(value=value, found=(found,), flags=flags)})
 
 
@@ -64,7 +66,7 @@ def test_downloads_and_the_terminal_carry_it_and_say_nothing_where_nobody_has_it
     board = make_board([plain, less])
     rows = {row["entrant"]: row for row in csv.DictReader(io.StringIO(as_csv(board.entries)))}
     assert rows["less"]["measured_best_known_accuracy"] == "0.4"
-    assert rows["less"]["measured_best_known_accuracy.low"] == str(0.4 - 0.05)
+    assert rows["less"]["measured_best_known_accuracy.low"] == str(wilson(0.4, 360)[0])
     assert rows["plain"]["measured_best_known_accuracy"] == ""
     told = {row["entrant"]: row for row in json.loads(as_json({"name": "digits"}, board.entries))["entrants"]}
     assert told["less"]["measured_best_known_accuracy"] == 0.4
