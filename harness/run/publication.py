@@ -8,6 +8,7 @@ that is not as it was written) is refused, and the others are published all the 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,15 +17,16 @@ from typing import Literal
 from filelock import FileLock
 
 from harness.errors import BadInput, one_line
+from harness.run.admission import admitted
+from harness.run.best_known import ATTACK, known_of
 from harness.run.merging import Merge, of_the_same
 from harness.run.portable import of_one_place
 from leaderboards.board.agreement import agreement_of
 from leaderboards.board.generation import MEASURE as GENERATION
-from leaderboards.records.arrays import measured_arrays, read_arrays
+from leaderboards.records.collection import collect
 from leaderboards.records.files import (
     file_stem,
     line,
-    parse_record,
     read_record,
     record_files,
     record_path,
@@ -32,10 +34,9 @@ from leaderboards.records.files import (
     write_atomically,
 )
 from leaderboards.records.home import Home
-from leaderboards.records.invariants import broken_invariants
 from leaderboards.records.schema import Bundle, Measurement, Record, RecordError
+from leaderboards.records.transfers import read_transfers, write_transfers
 from leaderboards.records.verifications import verification_path
-from leaderboards.records.witnesses import Packed, read_witnesses
 
 Outcome = Literal["published", "replaced", "left alone", "refused"]
 
@@ -80,7 +81,23 @@ class Publication:
         with ExitStack() as stack:
             for home in (self.run, self.to):
                 stack.enter_context(FileLock(home.root / ".lock"))
-            return tuple(self._published(path) for path in files)
+            changes = tuple(self._published(path) for path in files)
+            held, _ = collect(self.to)
+            for suite in {item.record.suite.name for item in held}:
+                whole = (item.record for item in held if item.record.suite.name == suite and not item.record.partial)
+                self._join_transfers(suite, {record.entrant.name: record for record in whole})
+            return changes
+
+    def _join_transfers(self, suite: str, records: Mapping[str, Record]) -> None:
+        """Publish which witnesses break which other entrant, where both records are now published as they were tried."""
+        there = read_transfers(self.to.transfers, suite)
+        pairs = {
+            (pair.target, pair.source): pair
+            for pair in (*there.pairs, *read_transfers(self.run.transfers, suite).pairs)
+            if {pair.target, pair.source} <= records.keys() and pair.is_of(records[pair.target], records[pair.source])
+        }
+        if pairs or there.pairs:
+            write_transfers(self.to.transfers, there.with_pairs(pairs.values()))
 
     def _files(self) -> list[Path]:
         """The files of the records that were asked for. Raises BadInput for a name that none has."""
@@ -102,35 +119,12 @@ class Publication:
     def _published(self, path: Path) -> Change:
         file = path.relative_to(self.run.results).as_posix()
         try:
-            content = path.read_bytes()
-            record = parse_record(content, file)
-            _require_whole(record)
-            if record_path(self.run.results, record) != path:
-                raise RecordError(f"it belongs in {record_path(Path(), record).as_posix()}; measure again")
-            self._require_sound(record, content)
+            record, content = admitted(self.run, path)
             before = self._there(record)
             new = self._new(record, before)
             return self._placed(file, content, new, before)
         except (RecordError, BadInput) as error:
             return Change(line(file), "refused", one_line(error))
-
-    def _require_sound(self, record: Record, content: bytes) -> None:
-        """Raises RecordError where a record's file, arrays or bundles do not check out, or it contradicts itself."""
-        if problem := seal_problem(content):
-            raise RecordError(problem)
-        for named in record.arrays.values():
-            read_arrays(self.run.arrays, named)
-        arrays = {name: measured_arrays(self.run.arrays, found) for name, found in record.measurements.items()}
-        if broken := broken_invariants(record, arrays, self._bundles(record)):
-            raise RecordError(f"it contradicts itself: {broken[0]}; measure again")
-
-    def _bundles(self, record: Record) -> dict[str, Packed]:
-        """The bundles of a record; one that lies at an address alone is left out. Raises RecordError for one that is lost."""
-        return {
-            name: read_witnesses(self.run.witnesses, bundle)
-            for name, bundle in record.bundles.items()
-            if not bundle.address or (self.run.witnesses / bundle.file).exists()
-        }
 
     def _there(self, record: Record) -> Record | None:
         """The published record of the name; None where there is none that can be read."""
@@ -169,7 +163,20 @@ class Publication:
                 f"expected the conditions that the published record has ({apart[0]}), got others; publish with --all what has"
                 " every measure of it, or publish it elsewhere"
             )
-        return record.model_copy(update={"measurements": news})
+        known = record.best_known if ATTACK in news or self._breaks_more(record, before) else None
+        return record.model_copy(update={"measurements": news, "best_known": known})
+
+    def _breaks_more(self, mine: Record, before: Record) -> bool:
+        """Whether more is known to be broken than is published, of the same flags of AutoAttack; or more is suspected."""
+        if mine.best_known is None or before.best_known is None:
+            return mine.best_known is not None
+        if {flag.code for flag in mine.best_known.flags} - {flag.code for flag in before.best_known.flags}:
+            return True
+        try:
+            left, there = known_of(self.run, mine).left, known_of(self.to, before).left
+        except RecordError:  # one lies at an address alone
+            return float(mine.best_known.value) < float(before.best_known.value)
+        return bool((there & ~left).any())
 
     def _damaged(self, before: Record) -> bool:
         """Whether the published file is not as it was written."""
@@ -233,18 +240,6 @@ class Publication:
         if source.is_dir():
             shutil.rmtree(target, ignore_errors=True)
             shutil.copytree(source, target)
-
-
-def _require_whole(record: Record) -> None:
-    """Raises RecordError for a record that does not stand for its entrant on the whole suite."""
-    if record.limit is not None:
-        raise RecordError(
-            f"it is partial: the first {record.limit} of {record.suite.examples} examples; measure all with harness run"
-        )
-    if bounded := [name for name, found in record.measurements.items() if found.bounded]:
-        raise RecordError(
-            f"{bounded[0]} is bounded: an interval, not a number; complete it with harness run --measures {bounded[0]}"
-        )
 
 
 def _made(found: Measurement) -> str:

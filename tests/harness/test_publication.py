@@ -20,6 +20,7 @@ from leaderboards.records.arrays import measured_arrays, unsound_arrays, write_a
 from leaderboards.records.files import read_record, record_path, seal_problem, write_atomically
 from leaderboards.records.home import Home
 from leaderboards.records.schema import Counterexamples, Measurement, Record, Value
+from leaderboards.records.transfers import Pair, Transfers, key_of, read_transfers, write_transfers
 from leaderboards.records.verifications import Verification, read_verification, write_verification
 from leaderboards.records.witnesses import packed, read_witnesses, write_witnesses
 
@@ -285,6 +286,37 @@ def test_what_is_best_known_here_and_there_is_joined(places: Places) -> None:
     assert now.best_known.value.value == pytest.approx(robust - 3 / 200)
     named = {bundle.file for bundle in now.bundles.values()}
     assert {path.name for path in places.to.witnesses.iterdir()} == named
+
+
+def test_other_images_that_break_the_same_examples_are_no_news(places: Places) -> None:
+    places.publish()
+    record = places.record("sat")
+    left = np.flatnonzero(known_of(places.to, record).left)[:2]
+    write(places.to, counterexample(places.to, counterexample(places.to, record, left[0]), left[1]))
+    before = places.files()
+    write(places.run, counterexample(places.run, record, left[1]))
+    assert places.publish()["sat"].outcome == "left alone"
+    assert places.files() == before
+
+
+def test_transfers_are_published_where_both_records_are_as_they_were_tried(places: Places) -> None:
+    records = {name: measured(places.run, name) for name in ("sat", "mart", "trades")}
+
+    def pair(target: str, source: str) -> Pair:
+        key, bundle = key_of(records[target]), records[source].measurements["autoattack"].witnesses
+        assert key is not None
+        assert bundle is not None
+        of = dict(zip(("target", "weights_sha256", "flags_sha256"), key, strict=True))
+        return Pair(**of, source=source, bundle_sha256=bundle.sha256, tried=9, broken=1)
+
+    kept, of_a_stranger = pair("sat", "mart"), pair("sat", "trades")
+    of_other_images = pair("mart", "sat").model_copy(update={"bundle_sha256": "0" * 64})
+    pairs = (kept, of_a_stranger, of_other_images)
+    write_transfers(places.run.transfers, Transfers(suite="digits").with_pairs(pairs))
+    places.publish(entrants=("sat", "mart"))
+    assert read_transfers(places.to.transfers, "digits").pairs == (kept,)
+    places.publish(entrants=("trades",))
+    assert read_transfers(places.to.transfers, "digits").pairs == (kept, of_a_stranger)
 
 
 def test_another_entrant_does_not_take_a_published_name(places: Places) -> None:
