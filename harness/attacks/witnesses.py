@@ -212,9 +212,7 @@ def _on_the_sphere(x: np.ndarray, x_adv: np.ndarray, threat: ThreatModel, bits: 
     room = threat.eps**2 - (np.where(at_edge, delta, 0) ** 2).sum(axes)
     inside = (np.where(at_edge, 0, codes).astype(np.float64) ** 2).sum(axes)
     step = np.sqrt(np.maximum(room, 0) / np.maximum(inside, 1))
-    step = np.where(inside > 0, step, largest / levels(bits))
-    length = _length(decoded(x, codes, step.astype(np.float32)).astype(np.float64) - x, threat)
-    step *= np.where(length > 0, threat.eps / np.where(length > 0, length, 1), 1).clip(None, 1) * (1 - 1e-6)
+    step = np.where(inside > 0, step, largest / levels(bits)) * (1 - 1e-6)  # float32's rounding stays inside
     return codes, step.astype(np.float32)
 
 
