@@ -11,9 +11,11 @@ Importing this package imports nothing else: what a name needs is loaded when th
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from harness.check.comparison import Comparison as Comparison
     from harness.check.comparison import compare as compare
     from harness.errors import BadInput as BadInput
@@ -24,8 +26,11 @@ if TYPE_CHECKING:
     from harness.suites.suite import Suite
     from harness.training.entrant import TrainedEntrant as TrainedEntrant
     from harness.training.entrant import train as train
+    from harness.verify.verdict import Verdict
 
     def suites() -> dict[str, Suite]: ...
+
+    def verify(*places: Path | str, entrants: tuple[str, ...] = (), **options: Any) -> list[Verdict]: ...
 
 
 __version__ = "0.1.0"
@@ -54,12 +59,13 @@ __all__ = [
     "load",
     "suites",
     "train",
+    "verify",
 ]
 
 
 def __getattr__(name: str) -> object:
-    if name == "suites":
-        return import_module("harness.suites")  # a package that can be called
+    if name in ("suites", "verify"):
+        return import_module(f"harness.{name}")  # a package that can be called
     if name not in _PLACES:
         raise AttributeError(f"module 'harness' has no attribute {name!r}")
     return getattr(import_module(_PLACES[name]), name)

@@ -28,6 +28,7 @@ class _Lazy(click.Group):
         "verify": "Prove records again, witness by witness.",
         "baseline": "Write the baseline for harness check, from a record.",
         "challenge": "Hand in images that break what a record calls robust.",
+        "publish": "Publish the records of a run.",
         "render": "Render the leaderboards from the records.",
         "export": "Write records in the forms of others: every-eval-ever, in-toto.",
     }

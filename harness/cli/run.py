@@ -84,6 +84,7 @@ def command(given: RunOptions) -> int:
     from harness.run.session import Request, begin
     from harness.run.site import render_site
     from harness.suites.files import find_suite
+    from harness.verify.transfers import as_written, met
 
     suite = find_suite(given.suite_name)
     if given.dataset:
@@ -125,6 +126,8 @@ def command(given: RunOptions) -> int:
     )
     with following(plan, todo, faults) as report:
         records = session(executor_for(workers, given.workers), report)
+    met(plan, request.out, workers[0], options.told)
+    records = as_written(records, request.out)
     if any(set(record.measurements) - {"generation"} for record in records):
         show_results(records)
     show_generation(records)

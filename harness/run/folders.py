@@ -23,11 +23,24 @@ def checkout(start: Path | None = None) -> Path | None:
     return None
 
 
+def default_run() -> Path:
+    """runs/ of the checkout, else ./runs."""
+    return (checkout() or Path.cwd()) / "runs"
+
+
+def run_folder(run: Path | None) -> Path:
+    """The folder of a run that there is: the one that is named, else the default. Raises BadInput where it has no records."""
+    folder = run if run is not None else default_run()
+    if not (folder / "results").is_dir():
+        raise BadInput(f"expected a run with results/ in {folder}, got none; do: harness run")
+    return folder
+
+
 def output_folder(out: Path | None) -> Path:
     """--out, else runs/ of the checkout, else ./runs; made, and known to be writable."""
     if out is not None and str(out) in ("", "."):
         raise BadInput("expected a folder of its own as --out, got the working directory; name another")
-    folder = out if out is not None else (checkout() or Path.cwd()) / "runs"
+    folder = out if out is not None else default_run()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / f".writable-{os.getpid()}"

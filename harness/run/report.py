@@ -13,6 +13,11 @@ from leaderboards.board.labels import SETS
 from leaderboards.board.quantities import Name, headlines
 from leaderboards.records.schema import Quantity, Record, Value
 
+AUTOATTACK: Name = ("autoattack", "autoattack_accuracy")
+
+BEST_KNOWN: Name = ("", "best known")
+"""The column of what is best known beside AutoAttack, which no measure measures."""
+
 PLAN_HEADINGS = ("entrant", "measure", "shards", "to do", "forward passes", "backward passes")
 
 
@@ -52,7 +57,12 @@ def headline_columns(records: Sequence[Record]) -> dict[Name, Quantity]:
     said = {**today, **headlines(records)}
     found = [name for name in said if name[0] != GENERATION and any(entry.measured(*name) for entry in entries)]
     order = [*MEASURES, *sorted({measure for measure, _ in found} - set(MEASURES))]
-    return {name: said[name] for name in sorted(found, key=lambda name: order.index(name[0]))}
+    columns: dict[Name, Quantity] = {}
+    for name in sorted(found, key=lambda name: order.index(name[0])):
+        columns[name] = said[name]
+        if name == AUTOATTACK and any(entry.best_known for entry in entries):
+            columns[BEST_KNOWN] = Quantity(title="Best known, here", unit="fraction", better="higher", kind="headline")
+    return columns
 
 
 def as_text(value: Value | None, unit: str) -> str:
@@ -90,19 +100,22 @@ def ranked(records: Sequence[Record]) -> list[Record]:
 def result_row(record: Record, shown: dict[Name, Quantity]) -> tuple[str, ...]:
     """An entrant, marked where there are flags, its number of examples, and the values of these columns."""
     n = max((m.n for name, m in record.measurements.items() if name != GENERATION), default=0)
-    flags = " *" if any(measurement.flags for measurement in record.measurements.values()) else ""
-    values = (as_text(Entry(record).measured(*name), said.unit) for name, said in shown.items())
+    entry = Entry(record)
+    flagged = any(measurement.flags for measurement in record.measurements.values())
+    flags = " *" if flagged or (record.best_known and record.best_known.flags) else ""
+    found = (entry.best_known if name == BEST_KNOWN else entry.measured(*name) for name in shown)
+    values = (as_text(value, said.unit) for value, said in zip(found, shown.values(), strict=True))
     return record.entrant.name + flags, f"{n}{' (partial)' if record.partial else ''}", *values
 
 
 def flag_lines(records: Sequence[Record]) -> list[str]:
     """What a reader must know of each measurement."""
-    return [
-        f"* {record.entrant.name}, {measurement.measure}: {flag.message}"
-        for record in records
-        for measurement in record.measurements.values()
-        for flag in measurement.flags
-    ]
+    lines = []
+    for record in records:
+        flags = [(m.measure, flag) for m in record.measurements.values() for flag in m.flags]
+        flags += [("best known", flag) for flag in (record.best_known.flags if record.best_known else ())]
+        lines += [f"* {record.entrant.name}, {what}: {flag.message}" for what, flag in flags]
+    return lines
 
 
 def generation_tables(records: Sequence[Record]) -> list[tuple[str, tuple[str, ...], list[tuple[str, ...]]]]:

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import torch
 from filelock import FileLock
-from torch import Tensor
 
 from harness.data.images import ImageSet
 from harness.errors import BadInput
@@ -22,33 +21,21 @@ from harness.measures.intervals import proportion
 from harness.provenance import now
 from harness.run.best_known import ATTACK, known_of, robust_flags, with_found
 from harness.run.executors.in_process import in_process
-from harness.run.executors.place import Place, results
+from harness.run.executors.place import results
 from harness.run.findings import suite_info
-from harness.run.folders import checkout
+from harness.run.folders import published
 from harness.run.plan import Judged, make_plan
 from harness.suites.suite import Suite
 from harness.threat import ThreatModel
 from harness.verify.handed_in import HandedIn, read_handed_in
-from harness.verify.replay import Replay, natural, replayed
+from harness.verify.shown import Refused, Show, Shown, refused_of
 from leaderboards.records.files import file_stem, read_record, write_atomically, write_record
 from leaderboards.records.home import Home
 from leaderboards.records.schema import Counterexamples, Record, SuiteInfo, Value
-from leaderboards.records.witnesses import WHOLE, Packed, packed, write_witnesses
+from leaderboards.records.witnesses import write_witnesses
 
 MOST_WHO, MOST_HOW = 200, 2000
 """Characters of who found the images, and of how."""
-
-
-@dataclass(frozen=True)
-class Refused:
-    """An image that the threat model does not allow: its place in the file, its example, and why."""
-
-    image: int
-    example: int
-    reason: str
-
-    def __str__(self) -> str:
-        return f"image {self.image} (example {self.example}): {self.reason}"
 
 
 @dataclass(frozen=True)
@@ -151,12 +138,13 @@ class Challenge:
                 f"expected a record of the suite as it is here, got {apart}; measure it again, or find the images of then"
             )
 
-    def __call__(self, handed: HandedIn, images: ImageSet, shown: Replay, threat: ThreatModel) -> Challenged:
-        """Write what the images broke anew into the record. `shown`: how the entrant answered them, see `Show`.
+    def __call__(self, handed: HandedIn, images: ImageSet, answer: Shown, threat: ThreatModel) -> Challenged:
+        """Write what the images broke anew into the record. `answer` is the entrant's, see `Show`.
 
         The same images twice change nothing.
         """
-        refused = _refused(handed, images, shown, threat)
+        shown = answer.replay
+        refused = refused_of(handed, images, shown, threat)
         self.home.root.mkdir(parents=True, exist_ok=True)
         with FileLock(self.home.root / ".lock"):
             place, record = self.found()
@@ -170,7 +158,6 @@ class Challenge:
             after, path = known, None
             if new.any():
                 examples = shown.examples[new]
-                bundle = _bundle(handed, images, examples)
                 if place.root != self.home.root:
                     _copy(place, self.home, record)
                 one = Counterexamples(
@@ -178,7 +165,7 @@ class Challenge:
                     who=self.who,
                     how=self.how,
                     found_at=now(),
-                    witnesses=write_witnesses(self.home.witnesses, bundle),
+                    witnesses=write_witnesses(self.home.witnesses, answer.witnesses.of(examples)),
                 )
                 after = known.without(examples)
                 record = with_found(record, after, [one])
@@ -196,17 +183,6 @@ class Challenge:
         )
 
 
-@dataclass(frozen=True)
-class Show:
-    """The job of showing images that were handed in to the entrant: one forward pass each."""
-
-    handed: HandedIn
-
-    def __call__(self, place: Place) -> Replay:
-        images = place.judged.images
-        return replayed(place.model, images, _whole(self.handed, images.shape), place.suite.threat, place.device)
-
-
 def challenged(
     judged: Judged, suite: Suite, file: Path, out: Path, device: torch.device, *, who: str, how: str
 ) -> Challenged:
@@ -216,8 +192,8 @@ def challenged(
     entrant's own code fails.
     """
     plan = make_plan(suite, [judged], [], precision="fp32", device=device.type)
-    published = checkout()
-    others = (Home(published / "leaderboards"),) if published else ()
+    beside = published(out)
+    others = (beside,) if beside else ()
     challenge = Challenge(Home(out), suite_info(plan, judged), judged.name, judged.weights.sha256, who, how, others)
     handed = read_handed_in(file, judged.images)
     _, record = challenge.found()
@@ -229,49 +205,6 @@ def challenged(
 
 def _images(n: int) -> str:
     return "1 image" if n == 1 else f"{n} images"
-
-
-def _whole(handed: HandedIn, shape: tuple[int, int, int]) -> Packed:
-    """The images as a bundle that keeps each as it is, by their examples."""
-    order = np.argsort(handed.examples, kind="stable")
-    codes = {WHOLE: handed.images[torch.from_numpy(order)].numpy()}
-    n = len(order)
-    return Packed(
-        shape, handed.examples[order].astype(np.int32), np.full(n, WHOLE, np.uint8), np.zeros(n, np.float32), codes
-    )
-
-
-def _bundle(handed: HandedIn, images: ImageSet, examples: np.ndarray) -> Packed:
-    """The images of these examples, as witnesses."""
-    rows = handed.rows(examples)
-    x, _ = natural(images, examples)
-    return packed(examples, x.numpy(), handed.images[torch.from_numpy(rows)].numpy())
-
-
-def _refused(handed: HandedIn, images: ImageSet, shown: Replay, threat: ThreatModel) -> tuple[Refused, ...]:
-    """The images that do not count whatever the entrant answers, in the file's order, each with its reason and number."""
-    illegal = np.logical_or.reduce([*shown.reasons.values(), np.zeros(len(shown.examples), bool)])
-    examples = shown.examples[illegal]
-    x, _ = natural(images, examples)
-    rows = handed.rows(examples)
-    reasons = {
-        int(row): Refused(int(row), int(example), _reason(one, x_adv, threat))
-        for row, example, one, x_adv in zip(rows, examples, x, handed.images[torch.from_numpy(rows)], strict=True)
-    }
-    return tuple(reasons[row] for row in sorted(reasons))
-
-
-def _reason(x: Tensor, x_adv: Tensor, threat: ThreatModel) -> str:
-    if bad := int((~x_adv.isfinite()).sum()):
-        return f"not finite: {bad} of {x_adv.numel()} values"
-    low, high = float(x_adv.min()), float(x_adv.max())
-    if low < 0 or high > 1:
-        return f"outside [0,1]: values from {low:.6g} to {high:.6g}"
-    distance = float(threat.distance(x[None], x_adv[None])[0])
-    if distance > threat.eps + threat.tolerance:
-        digits = next(d for d in range(4, 18) if f"{distance:.{d}f}" != f"{threat.eps:.{d}f}")
-        return f"outside the ball: {distance:.{digits}f}, at most {threat.eps:.{digits}f}"
-    return "the entrant's answer to it is not finite"
 
 
 def _copy(place: Home, home: Home, record: Record) -> None:

@@ -19,8 +19,7 @@ import numpy as np
 from harness.errors import one_line
 from harness.verify.verdict import Findings
 from leaderboards.records.arrays import read_arrays
-from leaderboards.records.bounds import MOST_RECORD, read_within
-from leaderboards.records.files import line, parse_record, record_path, seal_problem, write_atomically
+from leaderboards.records.files import line, parse_record, record_bytes, record_path, seal_problem, write_atomically
 from leaderboards.records.home import Home
 from leaderboards.records.invariants import broken_invariants, missed
 from leaderboards.records.renames import renamed
@@ -65,13 +64,10 @@ def gathered(path: Path, findings: Findings, *, download: bool = False) -> Evide
     """Read a record's file and what lies beside it; None where it is no record. What is wrong goes into the findings."""
     home = home_of(path)
     try:
-        content = read_within(path, MOST_RECORD, path.name)
+        content = record_bytes(path, path.name)
         record = parse_record(content, path.name)
     except RecordError as error:
         findings.faults.append(one_line(error))
-        return None
-    except OSError as error:
-        findings.missing.append(f"expected a record in {path.name}, got {one_line(error)}; check the path")
         return None
     if problem := seal_problem(content):
         (findings.missing if problem.startswith("it has no seal") else findings.faults).append(problem)

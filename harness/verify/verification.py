@@ -78,7 +78,11 @@ class Verifying:
     ) -> tuple[Proof | None, Audited | None]:
         """What the classifier itself says. Its code is its own affair: what it raises is told, and ends this record alone."""
         try:
-            with deterministic(self.device), torch.random.fork_rng(devices=_cards(self.device)):
+            # all threads: what rounding may change is allowed for
+            with (
+                deterministic(self.device, torch.get_num_threads()),
+                torch.random.fork_rng(devices=_cards(self.device)),
+            ):
                 torch.manual_seed(0)
                 return self._shown(evidence, suite, judged, findings)
         except (BadInput, zoo.EntrantError) as error:

@@ -66,7 +66,7 @@ class MeasureAgreement:
         if self.apart is None:
             return ()
         if self.apart == 0:
-            return ("numbers are equal",)
+            return (f"numbers are equal{self.but}",)
         if self.apart <= ROUNDING:
             return (f"numbers within {power(self.apart)}{self.but}",)
         if not math.isfinite(self.apart):
@@ -112,7 +112,7 @@ class Agreement:
         parts = [self.headline] if self.headline else []
         if counts:
             parts.append(f"0 of {' and of '.join(f'{n:,}' for n in counts)} flags differ")
-        parts += [f"{one.measure} {f'within {power(one.apart)}{one.but}' if one.apart else 'equal'}" for one in numbers]
+        parts += [f"{one.measure} {f'within {power(one.apart)}' if one.apart else 'equal'}{one.but}" for one in numbers]
         said = f"as published here: {', '.join(parts)}" if parts else "published here too"
         return "; ".join([said, *(one.line for one in self.measures if not one.within)])
 

@@ -13,6 +13,7 @@ from leaderboards.board.agreement import Agreement, agreement_of
 from leaderboards.records.collection import Collected, Problem
 from leaderboards.records.home import Home
 from leaderboards.records.schema import Record
+from leaderboards.records.standing import Standing
 
 BESIDE = "as published here: this run did not measure it"
 
@@ -44,6 +45,10 @@ class Shown:
     @property
     def key(self) -> tuple[str, int | None]:
         return self.collected.key
+
+    @property
+    def standing(self) -> Standing:
+        return self.collected.standing
 
     @property
     def words(self) -> tuple[str, ...]:

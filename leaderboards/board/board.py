@@ -20,6 +20,7 @@ from leaderboards.board.formats import THIN, percent
 from leaderboards.board.measures import shown
 from leaderboards.records.home import Home
 from leaderboards.records.schema import Record, SuiteInfo, Value, is_number
+from leaderboards.records.standing import Standing
 
 __all__ = ["Basis", "Board", "Entry", "Incomparable", "Published", "make_board", "table"]
 
@@ -67,12 +68,13 @@ def make_board(
     published: Iterable[Published] = (),
     notes: Mapping[tuple[str, int | None], Sequence[str]] | None = None,
     homes: Mapping[tuple[str, int | None], Home] | None = None,
+    standings: Mapping[tuple[str, int | None], Standing] | None = None,
 ) -> Board:
     """The board of one suite.
 
     A record of source 'robustbench' and the published row of its name share one entry. `notes` holds words to set
-    beside a record, by its entrant's name and limit, `homes` where it lives. Raises ValueError where one name stands twice:
-    one would hide the other.
+    beside a record, by its entrant's name and limit, `homes` where it lives, `standings` whether it can be taken at its word.
+    Raises ValueError where one name stands twice: one would hide the other.
     """
     records = tuple(records)
     rows = _by_name(published)
@@ -84,8 +86,9 @@ def make_board(
     def entry(record: Record) -> Entry:
         key = (record.entrant.name, record.limit)
         row = rows.get(record.entrant.name) if record.entrant.source == "robustbench" else None
-        said = (*beside.get(key, ()), *_notes(record, row, usual))
-        return Entry(record, row, notes=said, home=homes.get(key) if homes else None)
+        stands = (standings or {}).get(key)
+        said = (*beside.get(key, ()), *(stands.notes if stands else ()), *_notes(record, row, usual))
+        return Entry(record, row, notes=said, home=(homes or {}).get(key), standing=stands)
 
     whole = [entry(record) for record in kept if not record.partial]
     names = [e.name for e in whole]
@@ -182,6 +185,8 @@ def _notes(record: Record | None, row: Published | None, usual: Mapping[str, tup
             notes.append(f"{name}: on {measurement.n} examples, others on {n}")
         if measurement.provenance.precision != "fp32":
             notes.append(f"{name}: in {measurement.provenance.precision}")
+    best = record.best_known if record else None
+    notes += [f"best known: {flag.message or flag.code.replace('-', ' ')}" for flag in best.flags] if best else []
     notes += _seeds(record) if record else ()
     entry = Entry(record, row)
     measured = entry.measured("autoattack", "autoattack_accuracy")

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from leaderboards.records.home import Home
 from leaderboards.records.schema import Record, Value, is_number
+from leaderboards.records.standing import Standing
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class Basis(StrEnum):
     """What an entry is ranked by."""
 
     MEASURED = "measured"
+    MEASURED_BEST_KNOWN = "measured, best known"
     BOUNDED = "measured, bounded"
     BEST_KNOWN = "published, best known"
     PUBLISHED = "published"
@@ -50,7 +52,8 @@ class Basis(StrEnum):
 class Entry:
     """One entrant on one suite: at least one of `record` and `published` is there. `notes` are words for its row.
 
-    `home` is where the record lives, and its arrays beside it; None for a record in memory.
+    `home` is where the record lives, and its arrays beside it; None for a record in memory. `standing` says whether its file
+    can be taken at its word; None where nobody looked.
     """
 
     record: Record | None = None
@@ -58,6 +61,7 @@ class Entry:
     rank: int | None = None
     notes: tuple[str, ...] = ()
     home: Home | None = None
+    standing: Standing | None = None
 
     @property
     def name(self) -> str:
@@ -78,6 +82,11 @@ class Entry:
         """A measured number by its measure and name; None where it was not measured."""
         measurement = self.record.measurements.get(measure) if self.record else None
         return measurement.values.get(value) if measurement else None
+
+    @property
+    def best_known(self) -> Value | None:
+        """The measured share of examples that nothing broke: AutoAttack, and what was found beside it; None without that."""
+        return self.record.best_known.value if self.record and self.record.best_known else None
 
     @property
     def seconds(self) -> float | None:
@@ -105,13 +114,19 @@ class Entry:
     def ranking(self) -> tuple[float, Basis] | None:
         """The robust accuracy to rank by, and what it is; an upper bound on the true one in every case.
 
-        Measured AutoAttack accuracy where it was measured; else what is published: best known, else AutoAttack. Of a bounded
-        one the low end: so it never stands above a number that its interval holds.
+        Measured AutoAttack accuracy where it was measured, and below it what is best known here; else what is published: best
+        known, else AutoAttack. Of a bounded one the low end: so it never stands above a number that its interval holds. None
+        for a record that contradicts itself.
         """
+        if self.standing is not None and self.standing.contradictions:
+            return None
         measured = self.measured("autoattack", "autoattack_accuracy")
         if measured is not None and measured.bounded and measured.low is not None:
             return measured.low, Basis.BOUNDED
         if measured is not None and is_number(measured.value):
+            known = self.best_known.value if self.best_known else None
+            if is_number(known) and known < measured.value:
+                return known, Basis.MEASURED_BEST_KNOWN
             return measured.value, Basis.MEASURED
         if self.published is None:
             return None

@@ -65,6 +65,25 @@ TOPICS: tuple[Topic, ...] = (
                 "High, as AutoAttack itself.",
             ),
             Number(
+                "Best known, here",
+                "Share of examples that nothing has broken: neither AutoAttack nor any image that was found beside it."
+                " Anyone can hand in images (harness challenge), and every entrant is shown the images that were made for"
+                f" the others. Each image that counts was checked to lie in {BALL}, is misclassified, and is kept. Where"
+                " this number is below AutoAttack's, it is the one that ranks.",
+                "1/n · #{ i : AutoAttack left xᵢ, and no image that is kept breaks it }",
+                "High, as AutoAttack itself, but never higher.",
+            ),
+            Number(
+                "Hidden gradients",
+                "AutoAttack follows gradients, and an entrant may hide them. Images that were made for another entrant do not"
+                " need them. If the images of one other entrant break more than 5 % of the examples that AutoAttack left, and"
+                " the exact 95 % interval of that share lies above 2 %, the entrant is flagged: for 3 of 20, 6 of 100, or 51"
+                " of 1,000.",
+                "k/m > 0.05 and B⁻¹(0.025; k, m − k + 1) > 0.02,  k of m images break",
+                "Towards the entrant: that no image of others breaks it does not say that its gradients are sound.",
+                "Athalye, Carlini and Wagner, ICML 2018; Clopper and Pearson, 1934",
+            ),
+            Number(
                 "Published, best known",
                 "What RobustBench publishes about the same classifier. It stands beside what was measured here and is never"
                 " mixed with it. 'Best known' is the lowest accuracy that any published attack has reached.",

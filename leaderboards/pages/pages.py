@@ -4,7 +4,7 @@ Static files that open without a server.
 
 What comes from a card or a record is untrusted text: jinja escapes all of it, links lead to http and https only, and a
 content security policy on each page lets no script run but our own and lets nothing be fetched.
-Equal records give equal bytes: every date on a page comes from a record.
+Equal records, verified equally, give equal bytes: every date on a page comes from a record, or from its verification.
 """
 
 from __future__ import annotations

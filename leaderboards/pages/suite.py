@@ -15,6 +15,7 @@ from leaderboards.board.correlations import Correlation, correlations
 from leaderboards.board.filters import Choice, choices
 from leaderboards.board.measures import described
 from leaderboards.board.measures import shown as filled
+from leaderboards.board.transfers import Matrix, matrix
 from leaderboards.charts.board_charts import board_charts, pictured
 from leaderboards.charts.scripts import Script
 from leaderboards.charts.vega import Chart
@@ -49,6 +50,7 @@ class SuiteView:
     choices: tuple[Choice, ...]
     charts: tuple[Chart, ...]
     correlations: tuple[Correlation, ...]
+    transfers: Matrix
     problems: tuple[Problem, ...]
 
     @property
@@ -106,7 +108,8 @@ def suite_view(suite: SuitePage, shown: Sequence[Shown], problems: Sequence[Prob
         item.key: [*item.words, *(f"{measure}: its arrays do not verify" for measure in item.unsound)] for item in items
     }
     homes = {item.key: item.home for item in items}
-    board = make_board([item.record for item in items], suite.published, notes, homes)
+    standings = {item.key: item.standing for item in items}
+    board = make_board([item.record for item in items], suite.published, notes, homes, standings)
     return SuiteView(
         suite=suite,
         board=board,
@@ -118,6 +121,7 @@ def suite_view(suite: SuitePage, shown: Sequence[Shown], problems: Sequence[Prob
         choices=choices(board.entries),
         charts=tuple(pictured(chart) for chart in board_charts(board.entries)),
         correlations=correlations(board.entries),
+        transfers=matrix(board.entries, suite.name),
         problems=tuple(problem for problem in problems if problem.suite == file_stem(suite.name)),
     )
 

@@ -69,12 +69,22 @@ def measured_arrays(folder: Path, measurement: Measurement) -> dict[str, np.ndar
     return renamed(measurement.measure, held)
 
 
-def unsound_arrays(folder: Path, record: Record) -> dict[str, str]:
-    """What is wrong with a record's arrays, by measure or 'dynamics'; empty where all files are as they were written."""
-    wrong = {}
+def sound_arrays(folder: Path, record: Record) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, str]]:
+    """A record's arrays, by measure and by the names of today, and what is wrong with the others, by measure or 'dynamics';
+    the latter is empty where all files are as they were written."""
+    sound: dict[str, dict[str, np.ndarray]] = {}
+    wrong: dict[str, str] = {}
     for name, arrays in record.arrays.items():
         try:
-            read_arrays(folder, arrays)
+            found = read_arrays(folder, arrays)
         except RecordError as error:
             wrong[name] = str(error)
-    return wrong
+            continue
+        if name in record.measurements:
+            sound[name] = renamed(name, found)
+    return sound, wrong
+
+
+def unsound_arrays(folder: Path, record: Record) -> dict[str, str]:
+    """What is wrong with a record's arrays, by measure or 'dynamics'; empty where all files are as they were written."""
+    return sound_arrays(folder, record)[1]

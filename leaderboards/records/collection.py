@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from leaderboards.records.arrays import unsound_arrays
-from leaderboards.records.files import line, read_record_as, record_files, record_path
+from leaderboards.records.arrays import sound_arrays
+from leaderboards.records.files import line, parse_record, record_bytes, record_files, record_path
 from leaderboards.records.home import Home
 from leaderboards.records.schema import Record, RecordError
+from leaderboards.records.standing import Standing, standing
 
 
 @dataclass(frozen=True)
@@ -21,12 +22,14 @@ class Problem:
 
 @dataclass(frozen=True)
 class Collected:
-    """A record that can be shown, its file in the results of its home, and what is wrong with its arrays, by measure."""
+    """A record that can be shown, its file in the results of its home, what is wrong with its arrays, by measure, and whether
+    it can be taken at its word."""
 
     record: Record
     file: str
     unsound: dict[str, str]
     home: Home
+    standing: Standing = field(default_factory=Standing)
 
     @property
     def key(self) -> tuple[str, int | None]:
@@ -37,7 +40,8 @@ class Collected:
 def collect(home: Home) -> tuple[tuple[Collected, ...], tuple[Problem, ...]]:
     """Read every record of a home, and verify its per-sample arrays; a bad record becomes a Problem and the others are read.
 
-    A record whose arrays are missing or changed keeps its numbers, which stand in the record itself, and is a Problem besides.
+    A record whose arrays are missing or changed keeps its numbers, which stand in the record itself, and is a Problem besides;
+    so is one that contradicts itself, which has no rank.
     """
     results = home.results
     collected: list[Collected] = []
@@ -46,7 +50,8 @@ def collect(home: Home) -> tuple[tuple[Collected, ...], tuple[Problem, ...]]:
         file = path.relative_to(results).as_posix()
         suite = file.split("/")[0]
         try:
-            record = read_record_as(path, line(file))
+            content = record_bytes(path, line(file))
+            record = parse_record(content, line(file))
         except RecordError as error:
             problems.append(Problem(suite, line(file), line(error, 400)))
             continue
@@ -59,7 +64,10 @@ def collect(home: Home) -> tuple[tuple[Collected, ...], tuple[Problem, ...]]:
                 )
             )
             continue
-        unsound = unsound_arrays(home.arrays, record)
-        problems += [Problem(suite, file, f"{measure}: {message}") for measure, message in unsound.items()]
-        collected.append(Collected(record, file, unsound, home))
+        arrays, unsound = sound_arrays(home.arrays, record)
+        stands = standing(home, record, content, arrays)
+        wrong = [f"{measure}: {message}" for measure, message in unsound.items()]
+        wrong += [*stands.damaged, *(f"it contradicts itself: {one}" for one in stands.contradictions)]
+        problems += [Problem(suite, file, line(message, 400)) for message in wrong]
+        collected.append(Collected(record, file, unsound, home, stands))
     return tuple(collected), tuple(problems)

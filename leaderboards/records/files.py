@@ -78,8 +78,8 @@ def remove_leftovers(*folders: Path) -> None:
 def write_record(results: Path, record: Record) -> tuple[Path, bool]:
     """Write a record where it belongs; returns its path and whether the file changed.
 
-    A record that finds the same as the file there leaves it alone: the file keeps saying who measured first, and a
-    second run of the same command leaves a git checkout clean. Raises RecordError where the file there belongs to
+    A record that finds the same as the file there leaves it alone, if its seal holds: the file keeps saying who measured
+    first, and a second run of the same command leaves a git checkout clean. Raises RecordError where the file there belongs to
     another entrant, which happens where the file system takes 'A.json' and 'a.json' for one file.
     """
     path = record_path(results, record)
@@ -94,7 +94,7 @@ def write_record(results: Path, record: Record) -> tuple[Path, bool]:
                 raise RecordError(
                     f"expected {path} to be of {ours[1]!r} on {ours[0]!r}, got {theirs}; rename one entrant"
                 )
-            if there.findings() == record.findings():
+            if there.findings() == record.findings() and not seal_problem(path.read_bytes()):
                 return path, False
     write_atomically(path, record.to_json().encode())
     return path, True
@@ -107,11 +107,15 @@ def read_record(path: Path) -> Record:
 
 def read_record_as(path: Path, where: str) -> Record:
     """Read one record; `where` names its file in messages, as pages may show it."""
+    return parse_record(record_bytes(path, where), where)
+
+
+def record_bytes(path: Path, where: str) -> bytes:
+    """The bytes of a record's file, as above. Raises RecordError for one that cannot be read, or is none by its size."""
     try:
-        content = read_within(path, MOST_RECORD, where)
+        return read_within(path, MOST_RECORD, where)
     except OSError as error:
         raise RecordError(f"expected a record in {where}, got a file that cannot be read ({error.strerror})") from error
-    return parse_record(content, where)
 
 
 def parse_record(content: bytes, where: str) -> Record:

@@ -17,7 +17,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from leaderboards.records.ranges import CLOSE, PER_EXAMPLE, close, impossible
+from leaderboards.records.ranges import CLOSE, PER_EXAMPLE, close, impossible, is_wilson
 from leaderboards.records.schema import Record, is_number
 from leaderboards.records.witnesses import Packed
 
@@ -220,6 +220,10 @@ def _best_known(it: Material) -> Iterator[str]:
     if counted and says is not None and not close(float(left.mean()), says):
         unbroken = f"{int(left.sum())} of {len(left)} examples are broken by nothing that it names"
         yield f"best_known: it says {says:.4g}, and {unbroken}"
+    if counted and (says is None or (known.value.n, known.value.method) != (len(left), "wilson")):
+        yield f"best_known: it is no share of {len(left)} examples"
+    if says is not None and not is_wilson(known.value):
+        yield "best_known: it has another interval than its examples give"
     robust = it.value("autoattack", "autoattack_accuracy")
     if says is not None and robust is not None and says > robust + CLOSE:
         yield f"best_known: it says {says:.4g}, above autoattack_accuracy, which is {robust:.4g}"

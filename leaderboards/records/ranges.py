@@ -50,7 +50,7 @@ def _wrong(value: Value, measurement: Measurement, key: str) -> Iterator[str]:
     ends = [end for end in (number, low, high) if end is not None]
     if (value.method == "wilson" or (said and said.unit == "fraction")) and not all(0 <= end <= 1 for end in ends):
         yield f"is no share of the examples: {number}"
-    elif value.method == "wilson" and number is not None and value.n and not _is_wilson(value):
+    elif value.method == "wilson" and number is not None and value.n and not is_wilson(value):
         yield f"has another interval than {value.n} examples give: {low} to {high}"
     if value.method == "wilson" and measurement.measure in PER_EXAMPLE and value.n != measurement.n:
         yield f"rests on {value.n} examples, and {measurement.n} were judged"
@@ -82,7 +82,10 @@ def wilson(share: float, n: int) -> tuple[float, float]:
     return max(0.0, (centre - half) / (1 + _Z**2 / n)), min(1.0, (centre + half) / (1 + _Z**2 / n))
 
 
-def _is_wilson(value: Value) -> bool:
+def is_wilson(value: Value) -> bool:
+    """Whether a share of the examples has the interval that it says it has."""
+    if not 0 <= float(value) <= 1 or not value.n:
+        return False
     low, high = wilson(float(value), value.n)
     return close(low, value.low) and close(high, value.high)
 

@@ -50,6 +50,16 @@ def share(fraction: float, n: int) -> Value:
     return Value(value=fraction, low=centre - half, high=centre + half, level=0.95, method="wilson", n=n)
 
 
+def stages_of(left: list[int], n: int) -> dict[str, np.ndarray]:
+    """AutoAttack's arrays of n examples: so many are left after each stage, the first ones; a tenth is wrong to begin with."""
+    place = np.arange(n)
+    stage = np.where(place < max(round(0.9 * n), left[0]), 0, -1)
+    for k, count in enumerate(left, 1):
+        stage = np.where(place < count, k, stage)
+    reached = np.maximum(stage, 0)
+    return {"correct": stage == len(left), "stage": stage.astype(np.int8), "reached": reached.astype(np.int8)}
+
+
 def histogram(centre: float, counts: tuple[int, ...]) -> Histogram:
     """Counts in bins of one unit around a centre."""
     edges = tuple(centre + place - len(counts) / 2 for place in range(len(counts) + 1))
@@ -110,13 +120,13 @@ def make_record(
         add("standard", {"standard_accuracy": share(standard, n)}, 2.5)
     if robust is not None:
         stages = {"apgd-ce": 0.03, "apgd-t": 0.002, "fab-t": 0.001, "square": 0.0}
+        found = stages_of([round(min(1, robust + more) * n) for more in stages.values()], n)
+        shares = [min(1, robust + more) for more in stages.values()]
+        if arrays:  # then each number is that of the arrays
+            shares = [float((found["stage"] > k).mean()) for k in range(len(stages))]
         values = {
-            "autoattack_accuracy": share(robust, n),
-            **{f"accuracy_after.{stage}": share(min(1, robust + more), n) for stage, more in stages.items()},
-        }
-        found = {
-            "correct": np.arange(n) < robust * n,
-            "stage": np.where(np.arange(n) < robust * n, 4, 0).astype(np.int8),
+            "autoattack_accuracy": share(shares[-1] if arrays else robust, n),
+            **{f"accuracy_after.{stage}": share(left, n) for stage, left in zip(stages, shares, strict=True)},
         }
         kept = write_arrays(arrays, found) if arrays else None
         add("autoattack", values, 5400.0, flags=flags, arrays=kept)
@@ -130,10 +140,10 @@ def make_record(
             "pgd.marginal_energy_adv.mean": energies + 0.5,
             "pgd.joint_energy_adv.mean": energies + 3,
         }
-        values = {"pgd.accuracy": share(min(1, (robust or 0) + 0.04), n)}
+        values = {"pgd.accuracy": share(round(0.7 * n) / n if arrays else min(1, (robust or 0) + 0.04), n)}
         per_sample = {"marginal_energy": np.linspace(energies - 1, energies + 1, n, dtype=np.float32)}
         per_sample["pgd.marginal_energy_adv"] = per_sample["marginal_energy"] + np.linspace(0, 1, n, dtype=np.float32)
-        per_sample |= {"natural_correct": np.arange(n) < 0.9 * n, "pgd.correct": np.arange(n) < 0.7 * n}
+        per_sample |= {"natural_correct": np.arange(n) < round(0.9 * n), "pgd.correct": np.arange(n) < round(0.7 * n)}
         spread = Distribution(mean=Value(value=energies, n=n), sd=0.25, quantiles={"0.05": energies - 1, "0.95": 7.125})
         add(
             "energies",

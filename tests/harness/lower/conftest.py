@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -58,13 +59,15 @@ def shifted(by: float | np.ndarray, examples: np.ndarray | None = None) -> np.nd
     return x + np.asarray(by, np.float32).reshape(-1, 1, 1, 1)
 
 
-def recorded(home: Home, of: Judged, broken: dict[int, float], suite: Suite = SUITE) -> Record:
-    """A record whose AutoAttack broke these examples, by making each brighter by so much; and its bundle."""
+def recorded(home: Home, of: Judged, broken: Mapping[int, float | np.ndarray], suite: Suite = SUITE) -> Record:
+    """A record whose AutoAttack broke these examples, by adding so much to each; and its bundle."""
     plan = make_plan(suite, [of], [], precision="fp32", device="cpu")
     examples = np.array(sorted(broken), np.int64)
     stage = np.full(len(of.images), 4, np.int8)
     stage[examples] = 0
-    found = packed(examples, greys().images.numpy()[examples], shifted([broken[k] for k in examples], examples))
+    x = greys().images.numpy()[examples]
+    x_adv = np.stack([x[row] + np.float32(broken[int(k)]) for row, k in enumerate(examples)]) if len(x) else x
+    found = packed(examples, x, x_adv)
     measurement = Measurement(
         measure="autoattack",
         version=2,

@@ -10,17 +10,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 import harness
 import zoo
 from harness.verify.claims import Claims
+from harness.verify.figures import measure_of
 from harness.verify.verdict import Verdict
 from harness.verify.verification import Verifying
+from leaderboards.records.arrays import read_arrays, write_arrays
 from leaderboards.records.files import read_record
 from leaderboards.records.home import Home
 from leaderboards.records.schema import SEAL, Record, seal_of
+from leaderboards.records.witnesses import read_witnesses, write_witnesses
 
 SHIPPED = Path(zoo.__file__).parent / "digits"
 LIMIT = 12
@@ -31,7 +35,7 @@ class Place:
     """A working directory: the entrant `mine` in zoo/digits, its record in runs/."""
 
     root: Path
-    limit: int = LIMIT
+    limit: int | None = LIMIT
 
     @property
     def home(self) -> Home:
@@ -39,7 +43,8 @@ class Place:
 
     @property
     def file(self) -> Path:
-        return self.home.results / "digits" / f"partial-{self.limit}" / "mine.json"
+        folder = self.home.results / "digits"
+        return (folder / f"partial-{self.limit}" if self.limit else folder) / "mine.json"
 
     @property
     def weights(self) -> Path:
@@ -63,6 +68,23 @@ class Place:
         change(plain)
         self.write(plain, sealed=sealed)
 
+    def withheld(self, part: slice = slice(None)) -> np.ndarray:
+        """Hide these witnesses: the record then says too much, and agrees with itself. Returns their examples."""
+        attacked = self.record.measurements["autoattack"]
+        found = read_witnesses(self.home.witnesses, attacked.witnesses)
+        hidden = found.examples[part]
+        arrays = {name: array.copy() for name, array in read_arrays(self.home.arrays, attacked.arrays).items()}
+        arrays["stage"][hidden], arrays["reached"][hidden] = 4, 4
+        made = attacked.model_copy(
+            update={
+                "values": dict(measure_of(attacked).summarise(arrays, ()).values),
+                "arrays": write_arrays(self.home.arrays, arrays),
+                "witnesses": write_witnesses(self.home.witnesses, found.of(np.setdiff1d(found.examples, hidden))),
+            }
+        )
+        self.edit(lambda plain: plain["measurements"].update(autoattack=made.model_dump(mode="json")))
+        return hidden
+
     def verifying(self, **more: Any) -> Verifying:
         return Verifying(
             Claims(self.root / "data", self.root / "models"), torch.device("cpu"), **{"mark": False, **more}
@@ -72,7 +94,7 @@ class Place:
         return self.verifying(**more)(self.file)
 
 
-def _made(root: Path, *measures: str) -> Place:
+def _made(root: Path, *measures: str, limit: int | None = LIMIT) -> Place:
     """Trained robustly enough to be broken on some of the first digits, and not on others."""
     own = root / "zoo" / "digits"
     own.mkdir(parents=True)
@@ -82,11 +104,11 @@ def _made(root: Path, *measures: str) -> Place:
     before = Path.cwd()
     os.chdir(root)
     try:
-        harness.judge("mine", "digits", list(measures), limit=LIMIT, out=root / "runs", device="cpu")
+        harness.judge("mine", "digits", list(measures), limit=limit, out=root / "runs", device="cpu")
     finally:
         os.chdir(before)
     shutil.rmtree(root / "runs" / "shards")
-    return Place(root)
+    return Place(root, limit)
 
 
 @pytest.fixture(scope="session")
@@ -102,13 +124,21 @@ def _all_proved(tmp_path_factory: pytest.TempPathFactory) -> Place:
 def _copied(made: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     shutil.copytree(made.root, tmp_path / "place")
     monkeypatch.chdir(tmp_path / "place")
-    return Place(tmp_path / "place")
+    return Place(tmp_path / "place", made.limit)
 
 
 @pytest.fixture
 def place(_proved: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     """A record of standard and autoattack, and its entrant; the working directory."""
     return _copied(_proved, tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def unlimited_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    """A record of the whole suite."""
+    made = _made(tmp_path / "place", "standard", "autoattack", limit=None)
+    monkeypatch.chdir(made.root)
+    return made
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ import torch
 from junitparser import JUnitXml
 from safetensors.numpy import load_file, save_file
 
+import harness
 from harness.data.datasets import digits
 from harness.errors import BadInput
 from harness.verify.chosen import chosen
@@ -281,6 +282,12 @@ def test_the_command_gives_a_line_an_entrant_json_junit_and_its_exit_status(plac
     assert harness_here("verify", "runs", cwd=place.root).returncode == 3
     assert harness_here("verify", "nowhere", cwd=place.root).returncode == 2
     assert harness_here("verify", "runs", "--entrants", "yours", cwd=place.root).returncode == 2
+
+
+def test_the_same_from_python(place) -> None:
+    (verdict,) = harness.verify(place.home.root, device="cpu", mark=False)
+    assert verdict.line == place.verdict().line
+    assert harness.verify(place.file, entrants=("mine",), device="cpu", mark=False)[0].line == verdict.line
 
 
 def test_records_are_chosen_by_file_by_home_by_results_and_by_suite(place) -> None:

@@ -1,0 +1,66 @@
+"""harness publish: records of a run into the folder that the project publishes."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from harness.cli import options
+from zoo.faults import escaped
+
+
+@dataclass(frozen=True)
+class PublishOptions:
+    """What `harness publish` is asked for."""
+
+    run: Path | None
+    entrants: str | None
+    suite: str | None
+    to: Path | None
+    every: bool
+    witnesses_at: str
+
+
+@click.command(name="publish")
+@click.argument("run", metavar="[RUN]", required=False, type=options.PATH)
+@click.option("--entrants", help="Comma-separated: these alone, by name.")
+@click.option("--suite", help="Records of this suite alone, by its name.")
+@click.option("--to", type=options.PATH, help="Where to  [default: leaderboards/ of the checkout]")
+@click.option("--all", "every", is_flag=True, help="Also records that agree with the published ones within rounding.")
+@click.option(
+    "--witnesses-at", metavar="ADDRESS", default="",
+    help="Do not copy bundles of witnesses: they can be fetched under this address, by their file names.",
+)  # fmt: skip
+@options.typed(PublishOptions)
+def command(given: PublishOptions) -> int:
+    """Publish the records of a run (default: runs/ of the checkout), with their arrays, witnesses and pictures.
+
+    A record that agrees with the published one within rounding leaves it alone. Partial and bounded records are refused, and
+    those that are not as they were written. Exit status: 0 done, 1 one was refused, 2 bad input.
+    """
+    from harness.run.folders import published_folder, run_folder
+    from harness.run.publication import Publication
+    from leaderboards.records.home import Home
+
+    to = published_folder(given.to)
+    publication = Publication(
+        run=Home(run_folder(given.run)),
+        to=Home(to),
+        suite=given.suite,
+        entrants=tuple(options.names(given.entrants, "--entrants")),
+        every=given.every,
+        witnesses_at=given.witnesses_at,
+    )
+    changes = publication()
+    for change in changes:
+        if change.outcome == "refused":
+            options.told(f"harness: error: {change.line}")
+        else:
+            click.echo(escaped(change.line))
+    if any(change.outcome in ("published", "replaced") for change in changes):
+        here = to.relative_to(Path.cwd()) if to.is_relative_to(Path.cwd()) else to
+        click.echo(f"see it: harness render --out {shlex.quote(str(here))}")
+    return int(any(change.outcome == "refused" for change in changes))

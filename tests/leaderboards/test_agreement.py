@@ -1,0 +1,172 @@
+"""How a record agrees with the published one of its name: flags exactly, other numbers but for rounding."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import pytest
+
+from leaderboards.board.agreement import Agreement, agreement
+from leaderboards.board.rounding import FARTHEST, ROUNDING
+from leaderboards.records.schema import Measurement, Record
+
+RecordOf = Callable[..., Record]
+N = 200
+Arrays = Mapping[str, Mapping[str, np.ndarray]]
+
+
+@pytest.fixture
+def record(record_of: RecordOf) -> Record:
+    return record_of("A", robust=0.77, energies=-4.0, n=N)
+
+
+def arrays() -> dict[str, dict[str, np.ndarray]]:
+    """Of the record's measures: a flag array and numbers of which one is not known."""
+    energy = np.linspace(-40, 8, N)
+    energy[7] = np.nan
+    stage = np.where(np.arange(N) < 154, 4, 1).astype(np.int8)
+    return {
+        "autoattack": {"stage": stage, "reached": stage.copy()},
+        "standard": {"correct": np.arange(N) < 190},
+        "energies": {"marginal_energy": energy, "pgd.correct": stage == 4},
+    }
+
+
+def beside(record: Record, mine: Arrays, published: Record | None = None, theirs: Arrays | None = None) -> Agreement:
+    return agreement(record, mine, published or record, arrays() if theirs is None else theirs)
+
+
+def changed(record: Record, measure: str, **update: object) -> Record:
+    there = record.measurements
+    return record.model_copy(update={"measurements": {**there, measure: there[measure].model_copy(update=update)}})
+
+
+def test_equal_records_agree_and_say_what_was_compared(record: Record) -> None:
+    found = beside(record, arrays())
+    assert found.within
+    assert found.line == "as published here: AutoAttack 77.0, yours 77.0, 0 of 200 flags differ, energies equal"
+    assert found.note == ""
+
+
+def test_numbers_are_compared_as_shares_of_the_largest_of_their_array(record: Record) -> None:
+    mine = arrays()
+    mine["energies"]["marginal_energy"][199] += 40 * 4e-7  # the largest is -40
+    found = beside(record, mine)
+    assert found.within
+    assert found.line.endswith("0 of 200 flags differ, energies within 4e-7")
+
+
+def test_one_example_with_another_flag_is_found_and_counted_once(record: Record) -> None:
+    mine = arrays()
+    mine["autoattack"]["stage"][3] = mine["autoattack"]["reached"][3] = 2
+    mine["autoattack"]["stage"][5] = 0
+    found = beside(record, mine)
+    assert not found.within
+    assert "autoattack: 2 of 200 flags differ" in found.line
+    assert found.note == "differs from the record published here in autoattack"
+
+
+def test_numbers_beyond_rounding_say_how_far_beyond(record: Record) -> None:
+    mine = arrays()
+    mine["energies"]["marginal_energy"] += 40 * 30 * ROUNDING
+    found = beside(record, mine)
+    assert not found.within
+    assert "energies: 0 of 200 flags differ, numbers differ by 3e-4, 30 times rounding (marginal_energy)" in found.line
+
+
+def test_few_examples_whose_search_ended_elsewhere_are_named_and_many_are_not_rounding(record: Record) -> None:
+    mine = arrays()
+    mine["energies"]["marginal_energy"][20:24] *= 1.001
+    few = beside(record, mine)
+    assert few.within
+    assert few.line.endswith("energies equal but for 4 of 200 examples (9e-4)")
+    mine["energies"]["marginal_energy"][20:60] *= 1.001
+    assert not beside(record, mine).within
+    alone = arrays()
+    alone["energies"]["marginal_energy"][20] += 40 * 1.1 * FARTHEST
+    assert not beside(record, alone).within
+
+
+@pytest.mark.parametrize("odd", [np.nan, np.inf, -np.inf])
+def test_a_number_that_one_record_alone_has_is_no_rounding(record: Record, odd: float) -> None:
+    mine = arrays()
+    mine["energies"]["marginal_energy"][9] = odd
+    found = beside(record, mine)
+    assert not found.within
+    assert "numbers of marginal_energy are finite in one record alone" in found.line
+    assert beside(record, mine, theirs=mine).within
+
+
+@pytest.mark.parametrize(
+    ("update", "words"),
+    [
+        ({"version": 9}, "version 9 of the measure here, version 1 published"),
+        ({"seed": 3}, "seed 3 here, 0 published"),
+        ({"n": 100}, "100 examples here, 200 published"),
+        ({"settings": {"batch_size": 256, "stages": 5}}, "other settings (stages)"),
+        ({"settings": {"batch_size": 4}}, "other settings (batch_size)"),
+    ],
+    ids=lambda given: str(given)[:24],
+)
+def test_a_measure_taken_otherwise_is_not_compared_and_says_why(
+    record: Record, update: dict[str, object], words: str
+) -> None:
+    found = beside(changed(record, "energies", **update), arrays(), record)
+    assert not found.within
+    assert f"energies is not compared: {words}" in found.line
+    assert found.note == "", "other conditions are no disagreement"
+
+
+def test_how_the_work_was_cut_up_is_no_difference(record: Record) -> None:
+    cut = changed(record, "energies", settings={"batch_size": 256, "shard_size": 7})
+    assert beside(cut, arrays(), record).within
+
+
+def test_another_precision_is_not_compared(record: Record) -> None:
+    made: Measurement = record.measurements["standard"]
+    other = changed(record, "standard", provenance=made.provenance.model_copy(update={"precision": "bf16"}))
+    assert "standard is not compared: in bf16 here, in fp32 as published" in beside(other, arrays(), record).line
+
+
+def test_other_weights_another_suite_and_other_examples_are_not_compared_at_all(
+    record: Record, record_of: RecordOf
+) -> None:
+    other = record.model_copy(update={"entrant": record.entrant.model_copy(update={"weights_sha256": "9" * 64})})
+    found = beside(record, arrays(), other)
+    assert found.line == found.note == "published here of other weights: not compared"
+    assert not found.within
+    elsewhere = record_of("A", robust=0.77, energies=-4.0, n=N, suite={"eps": 0.2})
+    assert "under another threat model" in beside(record, arrays(), elsewhere).line
+    part = record_of("A", limit=8)
+    assert beside(part, {}, record).line == "published here on 360 examples, on the first 8 examples here: not compared"
+
+
+def test_a_measure_that_was_not_published_is_named(record: Record, record_of: RecordOf) -> None:
+    found = beside(record, arrays(), record_of("A", robust=0.77, n=N))
+    assert "energies is not compared: it was not published" in found.line
+    assert not found.within
+
+
+@pytest.mark.parametrize(("mine", "where"), [(True, "of the published record"), (False, "here")])
+def test_missing_arrays_are_said_and_never_within(record: Record, mine: bool, where: str) -> None:
+    here, there = arrays(), arrays()
+    del (there if mine else here)["energies"]
+    found = beside(record, here, theirs=there)
+    assert not found.within
+    assert f"energies: the arrays {where} are missing" in found.line
+
+
+def test_an_array_that_one_alone_has_is_named(record: Record) -> None:
+    mine = arrays()
+    mine["energies"]["new"] = np.zeros(N)
+    assert "energies: 0 of 200 flags differ, numbers are equal, arrays of one record alone" in beside(record, mine).line
+
+
+def test_a_value_edited_by_hand_differs_though_the_arrays_agree(record: Record) -> None:
+    values = record.measurements["autoattack"].values
+    better = {**values, "autoattack_accuracy": values["autoattack_accuracy"].model_copy(update={"value": 0.775})}
+    found = beside(record, arrays(), changed(record, "autoattack", values=better))
+    assert not found.within
+    assert "AutoAttack 77.5, yours 77.0" in found.line
+    assert "values differ: autoattack_accuracy" in found.line
