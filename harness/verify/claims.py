@@ -15,7 +15,8 @@ from harness.run.plan import Judged
 from harness.run.portable import of_one_place
 from harness.run.selection import chosen_entrants
 from harness.suites.files import find_suite
-from harness.suites.suite import Suite
+from harness.suites.suite import SUITES, Suite
+from harness.toml import read_toml
 from harness.verify.verdict import Findings
 from leaderboards.records.files import line
 from leaderboards.records.schema import Record
@@ -58,6 +59,9 @@ class Claims:
             if ":" in (data := options.get("--dataset", "")) and not self._may_run(record, data):
                 findings.missing.append(_own_code(record, data))
                 return None
+            if ":" in (data_of_file := _data_of(options["--suite"])) and not self._may_run(record, data_of_file):
+                findings.missing.append(_own_code(record, data_of_file))
+                return None
             suite = find_suite(options["--suite"])
             suite = suite.on(data) if data else suite
         except (ValueError, OSError) as error:  # BadInput, EntrantError, and paths that no system takes
@@ -70,7 +74,8 @@ class Claims:
 
     def _judged(self, record: Record, suite: Suite, findings: Findings) -> Judged | None:
         spec, name = record.entrant.spec, record.entrant.name
-        if spec.startswith("python:") and not self._may_run(record, spec):
+        # python:module:callable, and checkpoint:path@module:callable
+        if ":" in spec.partition(":")[2] and not self._may_run(record, spec):
             findings.missing.append(_own_code(record, spec))
             return None
         try:
@@ -106,6 +111,11 @@ class Claims:
             [spec], suite, model_dir=self.model_dir, own_folders=own_folders(), allow_pickle=self.allow_pickle
         )
         return found
+
+
+def _data_of(suite: str) -> str:
+    """What the file of a suite calls its data, which may be code: it is looked at before anything runs it."""
+    return "" if suite in SUITES else str(read_toml(Path(suite), "a suite").get("dataset", ""))
 
 
 def _own_code(record: Record, code: str) -> str:

@@ -235,12 +235,27 @@ def test_code_that_a_record_names_is_not_run_unasked(place) -> None:
     place.edit(lambda plain: plain["entrant"].update(spec="python:trap:model"))
     assert "it runs code by the name that the record gives" in "".join(place.verdict().missing)
 
-    def of_data(plain: dict[str, Any]) -> None:
-        plain["entrant"].update(spec="mine")
-        plain["suite_words"] = ["--suite", "digits", "--dataset", "trap:data"]
-
-    place.edit(of_data)
+    place.edit(lambda plain: plain["entrant"].update(spec="checkpoint:mine.pt@trap:Model"))
     assert "it runs code by the name that the record gives" in "".join(place.verdict().missing)
+    place.edit(lambda plain: plain["entrant"].update(spec="mine"))
+    (place.root / "trap.toml").write_text('base = "digits"\nname = "digits-trap"\ndataset = "trap:data"\n')
+    for words in (["--suite", "digits", "--dataset", "trap:data"], ["--suite", "trap.toml"]):
+        place.edit(lambda plain, said=words: plain.update(suite_words=said))
+        assert "it runs code by the name that the record gives" in "".join(place.verdict().missing)
+
+
+def test_code_that_the_user_names_is_run(place) -> None:
+    (place.root / "mine_own.py").write_text(
+        "import torch\n\n\ndef model():\n    torch.manual_seed(0)\n"
+        "    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10))\n"
+    )
+    spec = "python:mine_own:model"
+    harness.judge(spec, "digits", ["standard"], limit=5, out=place.root / "own", device="cpu")
+    (verdict,) = harness.verify(place.root / "own", device="cpu")
+    assert verdict.outcome is Outcome.CANNOT
+    assert "add --entrants mine_own.model" in verdict.line
+    (verdict,) = harness.verify(place.root / "own", entrants=(spec,), device="cpu")
+    assert verdict.outcome is Outcome.PROVED, verdict
 
 
 def test_a_record_in_the_place_of_another_is_found_and_leaves_the_marks_alone(place) -> None:
