@@ -42,14 +42,14 @@ def command(given: ExportOptions) -> int:
     every-eval-ever: one JSON file a record with its headline values, and one JSONL file with its examples.
     in-toto: one statement a record, unsigned.
 
-    A record that was changed after it was written is refused, and the exit status is 1.
+    A record that was changed after it was written, or contradicts itself, is refused, and the exit status is 1.
     """
     from harness.errors import BadInput
     from leaderboards.exports.export import export
 
     if not given.organisation.strip():
         raise BadInput("expected a name after --by, got none; say who measured, or leave the option out")
-    place = given.place if given.place is not None else published()
+    place = given.place if given.place is not None else usual_place()
     if not place.exists():
         raise BadInput(f"expected a record or a folder, got {place}, which is not there; name another")
     entrants = options.names(given.entrants, "--entrants")
@@ -62,7 +62,7 @@ def command(given: ExportOptions) -> int:
     return 1 if done.refused else 0
 
 
-def published() -> Path:
+def usual_place() -> Path:
     """leaderboards/ of the checkout where it has records, else runs/."""
     from harness.run.folders import checkout
     from leaderboards.records.files import record_files

@@ -29,7 +29,7 @@ Texts = dict[str, str]
 def every_eval_ever(sealed: Sealed, organisation: str = PROJECT) -> dict[str, bytes]:
     """A record's files by their path in the data store. `organisation` is who provides the data.
 
-    Raises RecordError where there is no number to export, or where the arrays are missing or contradict the record.
+    Raises RecordError where there is no number to export, or where the arrays do not give it.
     """
     record, identity = sealed.record, _identity(sealed)
     results, without = exported_results(record)

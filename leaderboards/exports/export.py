@@ -10,7 +10,7 @@ from leaderboards.exports.every_eval_ever import every_eval_ever
 from leaderboards.exports.in_toto import in_toto
 from leaderboards.exports.names import EVERY_EVAL_EVER, IN_TOTO, PROJECT
 from leaderboards.exports.sealed import Sealed, read_sealed, sealed_files
-from leaderboards.records.files import line, write_atomically
+from leaderboards.records.files import line, read_record_as, write_atomically
 from leaderboards.records.schema import RecordError
 
 WRITERS: Mapping[str, Callable[[Sealed, str], dict[str, bytes]]] = {EVERY_EVAL_EVER: every_eval_ever, IN_TOTO: in_toto}
@@ -30,35 +30,34 @@ def export(place: Path, form: str, to: Path, entrants: Sequence[str] = (), organ
 
     Raises RecordError where there is no record at all, or none of an entrant that is named; nothing is written then.
     """
-    records: list[Sealed] = []
-    refused: list[str] = []
-    files = list(sealed_files(place))
+    files = {path: (where, _names(path, where)) for path, where in sealed_files(place)}
     if not files:
         raise RecordError(f"expected records in {place}, got none; name a record, or a folder with results/")
-    for path, where in files:
-        try:
-            records.append(read_sealed(path, where, strict=not place.is_file()))
-        except RecordError as error:
-            # a record that cannot be read has no name but its file's
-            if not entrants or path.stem in entrants:
-                refused.append(line(error, 400))
-    known = {sealed.record.entrant.name for sealed in records} | {path.stem for path, _ in files}
+    known = {name for _, names in files.values() for name in names}
     if missing := [name for name in entrants if name not in known]:
         raise RecordError(
             f"expected entrants among {', '.join(sorted(map(line, known)))}, got {line(missing[0])}; name others"
         )
     written: list[Path] = []
-    for sealed in records:
-        if entrants and sealed.record.entrant.name not in entrants:
+    refused: list[str] = []
+    for path, (where, names) in files.items():
+        if entrants and not names & set(entrants):
             continue
         try:
-            made = WRITERS[form](sealed, organisation)
+            made = WRITERS[form](read_sealed(path, where, strict=not place.is_file()), organisation)
         except RecordError as error:
             refused.append(line(error, 400))
             continue
-        for name, content in made.items():
-            written.append(_write(to, name, content))
+        written += [_write(to, name, content) for name, content in made.items()]
     return Exported(tuple(written), tuple(refused))
+
+
+def _names(path: Path, where: str) -> set[str]:
+    """The entrant of a file by its name, and by the file's where that cannot be read."""
+    try:
+        return {read_record_as(path, where).entrant.name}
+    except RecordError:
+        return {path.stem}
 
 
 def _write(to: Path, name: str, content: bytes) -> Path:

@@ -17,7 +17,6 @@ import numpy as np
 from leaderboards.board.labels import STAGES
 from leaderboards.exports.results import Result
 from leaderboards.exports.sealed import Sealed
-from leaderboards.records.arrays import measured_arrays
 from leaderboards.records.schema import RecordError
 
 Row = dict[str, Any]
@@ -36,7 +35,7 @@ class Answer:
 def samples(sealed: Sealed, results: Sequence[Result], evaluation: str, model: str, version: str) -> list[Row]:
     """Rows of standard accuracy and of AutoAttack, each in the order of the examples; none where the record has no arrays.
 
-    Raises RecordError where the arrays are missing, are not what was written, or do not give the score.
+    Raises RecordError where the arrays do not give the score.
     """
     rows: list[Row] = []
     labels = _labels(sealed)
@@ -87,22 +86,17 @@ def _row(sealed: Sealed, example: int, reference: Sequence[str], answer: Answer)
     }
 
 
-def _arrays(sealed: Sealed, measure: str) -> Mapping[str, np.ndarray]:
-    measurement = sealed.record.measurements.get(measure)
-    return {} if measurement is None else measured_arrays(sealed.home.arrays, measurement)
-
-
 def _labels(sealed: Sealed) -> list[str]:
-    held = _arrays(sealed, "standard").get("label")
+    held = sealed.arrays.get("standard", {}).get("label")
     return [] if held is None or held.ndim != 1 else [str(int(label)) for label in held]
 
 
 def _answers(sealed: Sealed, result: Result) -> list[Answer] | None:
     """What came of each example; None for a result whose arrays do not tell it."""
     if (result.of.measure, result.of.name) == ("standard", "standard_accuracy"):
-        return _standard(_arrays(sealed, "standard"))
+        return _standard(sealed.arrays.get("standard", {}))
     if (result.of.measure, result.of.name) == ("autoattack", "autoattack_accuracy") and result.bound != "lower_bound":
-        return _autoattack(_arrays(sealed, "autoattack"))
+        return _autoattack(sealed.arrays.get("autoattack", {}))
     return None
 
 

@@ -1,29 +1,33 @@
-"""Records that may leave the project: those whose files are as the harness wrote them."""
+"""Records that may leave the project: their files are as the harness wrote them, and they agree with themselves."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
+
 from leaderboards.board.entry import moment
+from leaderboards.records.arrays import measured_arrays, read_arrays
 from leaderboards.records.bounds import MOST_RECORD, read_within
 from leaderboards.records.files import line, parse_record, record_files, record_path, seal_problem
 from leaderboards.records.home import Home
+from leaderboards.records.invariants import broken_invariants
 from leaderboards.records.schema import SEAL, Record, RecordError
 
 
 @dataclass(frozen=True)
 class Sealed:
-    """A record with an intact seal. `sha256` (hex) is its file's, `home` where its arrays and witnesses lie."""
+    """A record with an intact seal. `sha256` (hex) is its file's; `arrays` are its per-sample arrays, by measure."""
 
     record: Record
     seal: str
     sha256: str
-    home: Home
+    arrays: Mapping[str, Mapping[str, np.ndarray]]
 
     @property
     def file(self) -> str:
@@ -45,8 +49,9 @@ class Sealed:
 def read_sealed(path: Path, where: str, strict: bool = True) -> Sealed:
     """Read a record that may be exported; `where` names its file in messages.
 
-    Raises RecordError where it is no record, where its seal is not that of what it holds, and, if `strict`, where the file
-    does not lie at suite/entrant.json. Otherwise arrays are looked for beside the file.
+    Raises RecordError where it is no record, where its seal is not that of what it holds, where arrays are missing or were
+    changed, where its numbers contradict each other or its arrays, and, if `strict`, where the file does not lie at
+    suite/entrant.json. Otherwise arrays are looked for beside the file.
     """
     try:
         content = read_within(path, MOST_RECORD, where)
@@ -66,7 +71,12 @@ def read_sealed(path: Path, where: str, strict: bool = True) -> Sealed:
     else:
         home = Home(place.parent)
     seal = json.loads(content.decode("utf-8-sig"))[SEAL]
-    return Sealed(record, seal, hashlib.sha256(content).hexdigest(), home)
+    for held in record.arrays.values():
+        read_arrays(home.arrays, held)
+    arrays = {name: measured_arrays(home.arrays, found) for name, found in record.measurements.items()}
+    if broken := broken_invariants(record, arrays):
+        raise RecordError(f"expected {where} to agree with itself, got {broken[0]}; measure again")
+    return Sealed(record, seal, hashlib.sha256(content).hexdigest(), arrays)
 
 
 def sealed_files(place: Path) -> Iterator[tuple[Path, str]]:
@@ -75,6 +85,13 @@ def sealed_files(place: Path) -> Iterator[tuple[Path, str]]:
     if place.is_file():
         yield place, line(place.name)
         return
-    results = place / "results" if (place / "results").is_dir() else place
-    for path in [*sorted(results.glob("*.json")), *record_files(results)]:
+    folder = place.absolute()
+    results = place / "results" if (folder / "results").is_dir() else place
+    if results.absolute().name == "results":
+        found = list(record_files(results))
+    elif folder.parent.name == "results":
+        found = sorted([*place.glob("*.json"), *place.glob("partial-*/*.json")])
+    else:
+        found = []
+    for path in found:
         yield path, line(path.relative_to(results).as_posix())

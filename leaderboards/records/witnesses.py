@@ -50,7 +50,8 @@ def quantised(x: np.ndarray, x_adv: np.ndarray, step: np.ndarray, bits: int) -> 
 
 def decoded(x: np.ndarray, steps: np.ndarray, step: np.ndarray) -> np.ndarray:
     """The image of a perturbation in steps, (n, ...) float32 in [0,1]: the same on every machine."""
-    return np.clip(x + steps.astype(np.float32) * _beside(step, x), np.float32(0), np.float32(1))
+    with np.errstate(over="ignore"):  # a bundle may name any step: what is beyond float32 is clipped like the rest
+        return np.clip(x + steps.astype(np.float32) * _beside(step, x), np.float32(0), np.float32(1))
 
 
 def _beside(step: np.ndarray, x: np.ndarray) -> np.ndarray:
@@ -97,7 +98,8 @@ def packed(
     bits: np.ndarray | None = None,
     step: np.ndarray | None = None,
 ) -> Packed:
-    """Pack witnesses x_adv (n, C, H, W) of the natural images x, both float32 in [0,1], without changing a bit of them.
+    """Pack witnesses x_adv (n, C, H, W) of the natural images x, both float32 in [0,1], without changing them
+    (but for the sign of a zero).
 
     `bits` and `step` (n,) are how each can be packed (harness.attacks.witnesses finds that out); one for which it turns out
     not to be so, or of which nothing is said, is kept whole. `examples` (n,) may come in any order, each once.
@@ -108,8 +110,8 @@ def packed(
         raise ValueError("expected each example once, got one of them twice")
     x, x_adv = (np.asarray(images, np.float32)[order] for images in (x, x_adv))
     wanted = np.full(len(order), WHOLE, np.uint8) if bits is None else np.asarray(bits)[order].astype(np.uint8)
-    wanted[~np.isin(wanted, WIDTHS)] = WHOLE
     held = np.zeros(len(order), np.float32) if step is None else np.asarray(step)[order].astype(np.float32)
+    wanted[~np.isin(wanted, WIDTHS) | ~np.isfinite(held) | (held <= 0)] = WHOLE
     codes: dict[int, np.ndarray] = {}
     for width in WIDTHS:
         rows = np.flatnonzero(wanted == width)
@@ -182,6 +184,8 @@ def read_witnesses(folder: Path, bundle: Bundle) -> Packed:
         raise RecordError(f"expected witnesses in {where}, got nothing; fetch them, or measure again") from error
     if digest != bundle.sha256:
         raise RecordError(f"expected {where} to have the sha256 of its name, got {digest}; fetch it again")
+    if (size := path.stat().st_size) != bundle.size:
+        raise RecordError(f"expected {where} to have {bundle.size} bytes as its record says, got {size}; measure again")
     try:
         require_header(path, where)
         found = _parsed(load_arrays(path.read_bytes()))
@@ -197,14 +201,14 @@ def read_witnesses(folder: Path, bundle: Bundle) -> Packed:
 def _parsed(arrays: Mapping[str, np.ndarray]) -> Packed:
     """Raises ValueError, or KeyError, for arrays that are no bundle."""
     examples, bits, step, shape = (arrays[name] for name in ("example", "bits", "step", "shape"))
-    if shape.shape != (3,) or (shape < 1).any() or math.prod(map(int, shape)) > 2**26:
+    if shape.shape != (3,) or shape.dtype != np.int32 or (shape < 1).any() or math.prod(map(int, shape)) > 2**26:
         raise ValueError(f"images of shape {shape.tolist()}")
     size = (int(shape[0]), int(shape[1]), int(shape[2]))
     kinds = (examples.dtype, bits.dtype, step.dtype) == (np.int32, np.uint8, np.float32)
     if not kinds or any(one.ndim != 1 or len(one) != len(examples) for one in (examples, bits, step)):
         raise ValueError("numbers of examples that differ, or other types")
-    if len(examples) and (examples[0] < 0 or (np.diff(examples) < 1).any()):
-        raise ValueError("examples that do not rise")
+    if len(examples) and (examples[0] < 0 or (np.diff(examples.astype(np.int64)) < 1).any()):
+        raise ValueError("examples that do not rise")  # in int64: a difference of two int32 may wrap around
     codes: dict[int, np.ndarray] = {}
     for width in (*WIDTHS, WHOLE):
         n = int((bits == width).sum())

@@ -20,7 +20,7 @@ import pytest
 from leaderboards.exports.export import WRITERS, Exported, export
 from leaderboards.exports.names import FORMATS
 from leaderboards.records.arrays import measured_arrays, write_arrays
-from leaderboards.records.files import read_record, record_files, write_record
+from leaderboards.records.files import read_record, record_files, seal_problem, write_record
 from leaderboards.records.home import Home
 from leaderboards.records.schema import BestKnown, Bundle, Counterexamples, Flag, Record, RecordError, Value, is_number
 
@@ -43,6 +43,27 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Home:
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
     return Home(tmp_path / "home")
+
+
+@pytest.fixture
+def small(record_of: Callable[..., Record]) -> Callable[..., Record]:
+    """Makes records of 20 examples that agree with themselves: standard accuracy 0.95, AutoAttack 0.5, without its stages."""
+
+    def make(**more: Any) -> Record:
+        more = {"suite": {}, **more}
+        record = record_of(**{**more, "suite": {"examples": 20, **more["suite"]}})
+        if "autoattack" not in record.measurements:
+            return record
+        found = record.measurements["autoattack"]
+        values = {"autoattack_accuracy": found.values["autoattack_accuracy"]}
+        return with_autoattack(record, values=values)
+
+    return make
+
+
+def with_autoattack(record: Record, **changed: Any) -> Record:
+    found = record.measurements["autoattack"].model_copy(update=changed)
+    return record.model_copy(update={"measurements": {**record.measurements, "autoattack": found}})
 
 
 def loaded(done: Exported, suffix: str = ".json") -> list[Any]:
@@ -126,12 +147,9 @@ def by_their_validator(to: Path) -> list[str]:
 def bounded(record: Record, arrays: Path) -> Record:
     """A record of 20 examples as AutoAttack leaves it with FAB-T and Square on a tenth: 12 survivors, 2 run to the end."""
     stage = np.array([-1] * 2 + [0] * 5 + [1] + [4] * 12, np.int8)
-    reached = np.array([4] * 8 + [4] * 2 + [2] * 10, np.int8)
-    found = record.measurements["autoattack"]
-    values = {"autoattack_accuracy": BOUNDED}
+    reached = np.array([0] * 7 + [1] + [4] * 2 + [2] * 10, np.int8)
     kept = write_arrays(arrays, {"stage": stage, "reached": reached})
-    found = found.model_copy(update={"values": values, "arrays": kept})
-    return record.model_copy(update={"measurements": {**record.measurements, "autoattack": found}})
+    return with_autoattack(record, values={"autoattack_accuracy": BOUNDED}, arrays=kept, settings={"bounded": 0.1})
 
 
 # every-eval-ever
@@ -229,19 +247,19 @@ def test_the_same_records_give_the_same_bytes(published: Home, tmp_path: Path, f
 
 
 def test_a_record_that_finds_something_else_has_a_file_of_its_own(
-    record_of: Callable[..., Record], home: Home, tmp_path: Path
+    small: Callable[..., Record], home: Home, tmp_path: Path
 ) -> None:
     names = set()
     for robust in (0.5, 0.25):
-        write_record(home.results, record_of(robust=robust, n=20, suite={"examples": 20}))
+        write_record(home.results, small(robust=robust))
         names |= {path.name for path in export(home.root, "every-eval-ever", tmp_path / "out").written}
     assert len(names) == 2
 
 
 def test_a_bounded_accuracy_is_exported_as_its_ends_and_never_as_a_number(
-    record_of: Callable[..., Record], home: Home, tmp_path: Path
+    small: Callable[..., Record], home: Home, tmp_path: Path
 ) -> None:
-    record = bounded(record_of(n=20, suite={"examples": 20}), home.arrays)
+    record = bounded(small(), home.arrays)
     write_record(home.results, record)
     done = export(home.root, "every-eval-ever", tmp_path / "out")
     assert done.refused == ()
@@ -266,11 +284,21 @@ def test_a_bounded_accuracy_is_exported_as_its_ends_and_never_as_a_number(
     assert sum(row["evaluation"]["is_correct"] for row in examples) == 12
 
 
+def test_a_bound_that_its_examples_do_not_give_is_refused(
+    small: Callable[..., Record], home: Home, tmp_path: Path
+) -> None:
+    values = {"autoattack_accuracy": BOUNDED.model_copy(update={"high": 0.65})}
+    write_record(home.results, with_autoattack(bounded(small(), home.arrays), values=values))
+    done = export(home.root, "every-eval-ever", tmp_path / "out")
+    assert done.written == ()
+    assert "examples that give autoattack.autoattack_accuracy.upper_bound 0.65" in done.refused[0]
+
+
 def test_a_partial_record_says_so_and_lies_in_a_collection_of_its_own(
-    record_of: Callable[..., Record], home: Home, tmp_path: Path
+    small: Callable[..., Record], home: Home, tmp_path: Path
 ) -> None:
     for limit in (None, 10):
-        write_record(home.results, record_of(limit=limit, suite={"examples": 20}))
+        write_record(home.results, small(limit=limit))
     done = export(home.root, "every-eval-ever", tmp_path / "out")
     assert faults(tmp_path / "out") == by_their_validator(tmp_path / "out") == []
     by_collection = {path.parts[-4]: plain(path) for path in done.written}
@@ -286,29 +314,40 @@ def test_a_partial_record_says_so_and_lies_in_a_collection_of_its_own(
     assert whole["source_metadata"]["additional_details"]["whole"] == "yes"
 
 
-@pytest.mark.parametrize("number", [None, math.nan, math.inf, -math.inf])
 def test_a_value_without_a_number_is_named_and_has_no_score(
-    record_of: Callable[..., Record], home: Home, tmp_path: Path, number: float | None
+    small: Callable[..., Record], home: Home, tmp_path: Path
 ) -> None:
-    record = record_of(n=20, suite={"examples": 20})
-    none = Value(value=number, low=number, high=number, level=0.95, n=20, reason="" if number else "no gradient")
-    found = record.measurements["autoattack"].model_copy(update={"values": {"autoattack_accuracy": none}})
-    write_record(home.results, record.model_copy(update={"measurements": {**record.measurements, "autoattack": found}}))
+    none = Value(value=None, n=20, reason="no gradient")
+    write_record(home.results, with_autoattack(small(), values={"autoattack_accuracy": none}))
     done = export(home.root, "every-eval-ever", tmp_path / "out")
     assert faults(tmp_path / "out") == by_their_validator(tmp_path / "out") == []
     (aggregate,) = loaded(done)
-    assert [result["evaluation_result_id"] for result in aggregate["evaluation_results"]] == [
+    assert [found["evaluation_result_id"] for found in aggregate["evaluation_results"]] == [
         "standard.standard_accuracy"
     ]
     said = json.loads(aggregate["source_metadata"]["additional_details"]["values_without_a_number"])
-    assert said == {"autoattack.autoattack_accuracy": "no gradient" if number is None else "not a finite number"}
-    (statement,) = loaded(export(home.root, "in-toto", tmp_path / "out"))
+    assert said == {"autoattack.autoattack_accuracy": "no gradient"}
+    (statement,) = loaded(export(home.root, "in-toto", tmp_path / "statement"))
     assert statement["predicate"]["result"] == "FAILED"
     assert statement["predicate"]["failedTests"] == ["autoattack"]
 
 
-def test_a_record_without_any_number_is_refused(record_of: Callable[..., Record], home: Home, tmp_path: Path) -> None:
-    record = record_of(robust=None)
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf, 0.6, 1.5])
+def test_a_number_that_cannot_be_is_refused_though_the_seal_is_whole(
+    small: Callable[..., Record], home: Home, tmp_path: Path, number: float, form: str
+) -> None:
+    record = small(arrays=home.arrays)
+    better = record.measurements["autoattack"].values["autoattack_accuracy"].model_copy(update={"value": number})
+    path, _ = write_record(home.results, with_autoattack(record, values={"autoattack_accuracy": better}))
+    assert not seal_problem(path.read_bytes())
+    done = export(home.root, form, tmp_path / "out")
+    assert done.written == ()
+    assert "expected digits/Small.json to agree with itself, got autoattack" in done.refused[0]
+
+
+def test_a_record_without_any_number_is_refused(small: Callable[..., Record], home: Home, tmp_path: Path) -> None:
+    record = small(robust=None)
     none = Value(value=None, n=0, reason="no images")
     found = record.measurements["standard"].model_copy(update={"values": {"standard_accuracy": none}})
     write_record(home.results, record.model_copy(update={"measurements": {"standard": found}}))
@@ -318,14 +357,14 @@ def test_a_record_without_any_number_is_refused(record_of: Callable[..., Record]
 
 
 def test_what_is_best_known_is_exported_beside_autoattack(
-    record_of: Callable[..., Record], home: Home, tmp_path: Path
+    small: Callable[..., Record], home: Home, tmp_path: Path
 ) -> None:
     bundle = Bundle(sha256="c" * 64, n=2, size=100, address="https://example.org/c.safetensors")
     other = Counterexamples(
         source="challenge", who="A", how="by hand", found_at="2026-11-21T00:00:00", witnesses=bundle
     )
     known = BestKnown(value=Value(value=0.4, n=20), found=(other,))
-    record = record_of(n=20, suite={"examples": 20}).model_copy(update={"best_known": known})
+    record = small(arrays=home.arrays).model_copy(update={"best_known": known})
     write_record(home.results, record)
     (aggregate,) = loaded(export(home.root, "every-eval-ever", tmp_path / "out"))
     assert faults(tmp_path / "out") == []
@@ -341,27 +380,28 @@ def test_what_is_best_known_is_exported_beside_autoattack(
     }
 
 
-def test_arrays_that_are_missing_or_of_other_flags_are_refused(
-    record_of: Callable[..., Record], home: Home, tmp_path: Path
+@pytest.mark.parametrize("form", FORMATS)
+def test_arrays_that_are_missing_changed_or_of_other_flags_are_refused(
+    small: Callable[..., Record], home: Home, tmp_path: Path, form: str
 ) -> None:
-    record = record_of(n=20, suite={"examples": 20}, arrays=home.arrays)
+    record = small(arrays=home.arrays)
     wrong = write_arrays(home.arrays, {"stage": np.full(20, 4, np.int8)})
-    found = record.measurements["autoattack"].model_copy(update={"arrays": wrong})
-    other = record.model_copy(
-        update={
-            "entrant": record.entrant.model_copy(update={"name": "Other"}),
-            "measurements": {**record.measurements, "autoattack": found},
-        }
-    )
+    other = with_autoattack(record, arrays=wrong)
+    other = other.model_copy(update={"entrant": record.entrant.model_copy(update={"name": "Other"})})
     for one in (record, other):
         write_record(home.results, one)
-    done = export(home.root, "every-eval-ever", tmp_path / "out")
-    assert len(done.written) == 2
-    assert "expected 20 examples that give autoattack.autoattack_accuracy 0.5" in done.refused[0]
-    shutil.rmtree(home.arrays)
-    done = export(home.root, "every-eval-ever", tmp_path / "out")
+    done = export(home.root, form, tmp_path / "out")
+    assert done.written
+    assert "expected digits/Other.json to agree with itself, got autoattack" in done.refused[0]
+    held = record.measurements["autoattack"].arrays
+    assert held is not None
+    content = bytearray((home.arrays / held.file).read_bytes())
+    content[-1] ^= 1
+    (home.arrays / held.file).write_bytes(content)
+    (home.arrays / wrong.file).unlink()
+    done = export(home.root, form, tmp_path / "out")
     assert done.written == ()
-    assert all("expected arrays" in reason for reason in done.refused)
+    assert ["to have the sha256 of its name" in done.refused[1], "got nothing" in done.refused[0]] == [True, True]
 
 
 # in-toto
@@ -439,9 +479,9 @@ def test_the_messages_of_in_toto_parse_every_statement(published: Home, tmp_path
     ],
 )
 def test_what_was_not_measured_in_full_is_warned_of(
-    record_of: Callable[..., Record], home: Home, tmp_path: Path, more: dict[str, Any], result: str, warned: list[str]
+    small: Callable[..., Record], home: Home, tmp_path: Path, more: dict[str, Any], result: str, warned: list[str]
 ) -> None:
-    write_record(home.results, record_of(suite={"examples": 20}, **more))
+    write_record(home.results, small(**more))
     (statement,) = loaded(export(home.root, "in-toto", tmp_path / "out"))
     check_statement(statement)
     assert statement["predicate"]["result"] == result
@@ -451,9 +491,9 @@ def test_what_was_not_measured_in_full_is_warned_of(
 
 
 def test_a_statement_of_a_bounded_accuracy_has_its_interval_and_no_value(
-    record_of: Callable[..., Record], home: Home, tmp_path: Path
+    small: Callable[..., Record], home: Home, tmp_path: Path
 ) -> None:
-    write_record(home.results, bounded(record_of(n=20, suite={"examples": 20}), home.arrays))
+    write_record(home.results, bounded(small(), home.arrays))
     (statement,) = loaded(export(home.root, "in-toto", tmp_path / "out"))
     check_statement(statement)
     assert statement["predicate"]["warnedTests"] == ["autoattack"]
@@ -464,9 +504,9 @@ def test_a_statement_of_a_bounded_accuracy_has_its_interval_and_no_value(
 
 
 def test_an_entrant_without_files_is_named_by_its_weights_and_by_no_sha256_of_a_file(
-    record_of: Callable[..., Record], home: Home, tmp_path: Path
+    small: Callable[..., Record], home: Home, tmp_path: Path
 ) -> None:
-    write_record(home.results, record_of(entrant={"source": "python"}))
+    write_record(home.results, small(entrant={"source": "python"}))
     (statement,) = loaded(export(home.root, "in-toto", tmp_path / "out"))
     check_statement(statement)
     assert statement["subject"] == [{"name": "Small", "digest": {"harnessWeights": "a" * 64}}]
@@ -474,12 +514,12 @@ def test_an_entrant_without_files_is_named_by_its_weights_and_by_no_sha256_of_a_
 
 @pytest.mark.parametrize("where", ["files", "weights_sha256", "fingerprint"])
 def test_a_digest_that_is_none_is_in_no_statement(
-    record_of: Callable[..., Record], home: Home, tmp_path: Path, where: str
+    small: Callable[..., Record], home: Home, tmp_path: Path, where: str
 ) -> None:
     wrong = "../sha256"
     entrant = {"files": {"files": [{"name": "a.pt", "sha256": wrong}]}, "weights_sha256": {"weights_sha256": wrong}}
     suite = {"fingerprint": wrong} if where == "fingerprint" else {}
-    write_record(home.results, record_of(entrant=entrant.get(where), suite=suite))
+    write_record(home.results, small(entrant=entrant.get(where), suite=suite))
     done = export(home.root, "in-toto", tmp_path / "out")
     assert done.written == ()
     assert "expected a sha256 in digits/Small.json, got '../sha256'" in done.refused[0]
@@ -502,11 +542,11 @@ HOSTILE = (
 @pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_name_stays_inside_the_folder(
-    record_of: Callable[..., Record], home: Home, tmp_path: Path, name: str, form: str
+    small: Callable[..., Record], home: Home, tmp_path: Path, name: str, form: str
 ) -> None:
     about = {"name": name, "source": name, "title": name, "files": [{"name": name, "sha256": "a" * 64}]}
-    suite = {"name": name, "dataset": name, "split": name, "norm": name, "examples": 20}
-    record = record_of(n=20, suite=suite, entrant=about, arrays=home.arrays)
+    suite = {"name": name, "dataset": name, "split": name, "norm": name}
+    record = small(suite=suite, entrant=about, arrays=home.arrays)
     write_record(home.results, record)
     before = set(tmp_path.rglob("*"))
     done = export(home.root, form, tmp_path / "deep" / "er" / "out")
@@ -548,10 +588,20 @@ def test_a_place_is_a_home_or_its_results_or_a_suite_or_a_record(published: Home
     assert faults(tmp_path) == []
 
 
-def test_a_record_by_itself_is_exported_with_the_arrays_beside_it(
-    record_of: Callable[..., Record], home: Home, tmp_path: Path
+def test_the_folder_of_a_suite_has_its_whole_and_its_partial_records(
+    small: Callable[..., Record], home: Home, tmp_path: Path
 ) -> None:
-    record = record_of(n=20, suite={"examples": 20}, arrays=tmp_path / "arrays")
+    for limit in (None, 10):
+        write_record(home.results, small(limit=limit))
+    for place in (home.root, home.results, home.results / "digits"):
+        assert len(export(place, "in-toto", tmp_path / "out").written) == 2
+    assert len(export(home.results / "digits" / "partial-10" / "Small.json", "in-toto", tmp_path / "out").written) == 1
+
+
+def test_a_record_by_itself_is_exported_with_the_arrays_beside_it(
+    small: Callable[..., Record], home: Home, tmp_path: Path
+) -> None:
+    record = small(arrays=tmp_path / "arrays")
     path, _ = write_record(home.results, record)
     shutil.copy(path, tmp_path / "mine.json")
     done = export(tmp_path / "mine.json", "every-eval-ever", tmp_path / "out")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save
 
 from leaderboards.records.schema import Bundle, RecordError
 from leaderboards.records.witnesses import (
@@ -134,3 +136,52 @@ def test_a_bundle_of_another_number_or_of_arrays_that_do_not_fit_is_refused(tmp_
 def test_a_bundle_is_named_by_its_sha256() -> None:
     with pytest.raises(ValueError, match="sha256"):
         Bundle(sha256="../../etc/passwd", n=1, size=1)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"shape": np.array([np.inf, 2, 2], np.float32)},
+        {"shape": np.array([1.5, 2, 2], np.float32)},
+        {"example": np.array([5, -2147483646], np.int32)},
+        {"example": np.array([2147483647, -100], np.int32)},
+    ],
+    ids=["infinite", "no whole number", "wraps around", "wraps to a valid end"],
+)
+def test_numbers_that_only_look_like_a_bundles_are_refused(tmp_path: Path, changed: dict[str, np.ndarray]) -> None:
+    arrays = {
+        "example": np.array([0, 1], np.int32),
+        "bits": np.full(2, WHOLE, np.uint8),
+        "step": np.zeros(2, np.float32),
+        "shape": np.array([1, 2, 2], np.int32),
+        "codes.32": np.zeros((2, 1, 2, 2), np.float32),
+    }
+    for held, right in ((arrays, True), ({**arrays, **changed}, False)):
+        content = save(held)
+        bundle = Bundle(sha256=hashlib.sha256(content).hexdigest(), n=2, size=len(content))
+        (tmp_path / bundle.file).write_bytes(content)
+        if right:
+            assert len(read_witnesses(tmp_path, bundle)) == 2
+        else:
+            with pytest.raises(RecordError, match="expected a bundle of witnesses"):
+                read_witnesses(tmp_path, bundle)
+
+
+def test_a_bundle_of_another_size_than_the_record_says_is_refused(tmp_path: Path) -> None:
+    bundle = write_witnesses(tmp_path, packed(np.arange(3), natural(3), natural(3, seed=5)))
+    with pytest.raises(RecordError, match=f"to have 1 bytes as its record says, got {bundle.size}"):
+        read_witnesses(tmp_path, bundle.model_copy(update={"size": 1}))
+
+
+@pytest.mark.parametrize("step", [None, np.array([0.0, np.nan, -0.1], np.float32)])
+def test_a_step_that_is_none_keeps_the_image_whole(step: np.ndarray | None) -> None:
+    x, x_adv = natural(3), natural(3, seed=5)
+    found = packed(np.arange(3), x, x_adv, np.full(3, 4), step)
+    assert found.bits.tolist() == [WHOLE] * 3
+    assert found.images(x).tobytes() == x_adv.tobytes()
+
+
+def test_a_step_beyond_float32_is_clipped_like_any_other() -> None:
+    codes = np.full((1, int(np.prod(SHAPE))), 127, np.uint8)
+    held = Packed(SHAPE, np.zeros(1, np.int32), np.array([8], np.uint8), np.array([3e38], np.float32), {8: codes})
+    assert (held.images(natural(1)) == 1).all()
