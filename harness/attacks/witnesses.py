@@ -116,8 +116,8 @@ class _Rounding:
         for width in WIDTHS:
             if not len(rows := self._unsure()):
                 return
-            formed, step, exact = _form(self.natural[rows], images[rows], self.threat, width)
-            self._tried(rows[exact], formed[exact], width, step[exact])
+            formed, step, usable = _form(self.natural[rows], images[rows], self.threat, width)
+            self._tried(rows[usable], formed[usable], width, step[usable])
 
     def _whole(self, images: np.ndarray) -> None:
         rows = self._unsure()
@@ -179,7 +179,10 @@ def _stretched(x: np.ndarray, x_adv: np.ndarray, threat: ThreatModel) -> np.ndar
 def _form(
     x: np.ndarray, x_adv: np.ndarray, threat: ThreatModel, bits: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Images as so many bits give them, their steps, and whether they are given back without loss, (n,) bool."""
+    """Images as so many bits give them, their steps, and whether each is a form at all, (n,) bool.
+
+    Rounded again with its step an image gives itself, so that it is packed without loss.
+    """
     if threat.norm == "Linf":
         most = np.float32(threat.eps / levels(bits))
         if float(most) * levels(bits) > threat.eps:
@@ -189,10 +192,8 @@ def _form(
     else:
         codes, step = _on_the_sphere(x, x_adv, threat, bits)
     images = decoded(x, codes, step)
-    again = decoded(x, quantised(x, images, _positive(step), bits), step)
     apart = (images != x).reshape(len(x), -1).any(1)  # a natural image witnesses nothing
-    exact = (again == images).reshape(len(x), -1).all(1) & (step > 0) & apart
-    return images, step, exact
+    return images, step, (step > 0) & apart
 
 
 def _on_the_sphere(x: np.ndarray, x_adv: np.ndarray, threat: ThreatModel, bits: int) -> tuple[np.ndarray, np.ndarray]:
@@ -212,9 +213,7 @@ def _on_the_sphere(x: np.ndarray, x_adv: np.ndarray, threat: ThreatModel, bits: 
     room = threat.eps**2 - (np.where(at_edge, delta, 0) ** 2).sum(axes)
     inside = (np.where(at_edge, 0, codes).astype(np.float64) ** 2).sum(axes)
     step = np.sqrt(np.maximum(room, 0) / np.maximum(inside, 1))
-    step = np.where(inside > 0, step, largest / levels(bits))
-    length = _length(decoded(x, codes, step.astype(np.float32)).astype(np.float64) - x, threat)
-    step *= np.where(length > 0, threat.eps / np.where(length > 0, length, 1), 1).clip(None, 1) * (1 - 1e-6)
+    step = np.where(inside > 0, step, largest / levels(bits)) * (1 - 1e-6)  # float32's rounding stays inside
     return codes, step.astype(np.float32)
 
 

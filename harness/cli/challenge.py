@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -81,19 +82,20 @@ def command(given: ChallengeOptions) -> int:
         return faults.status
     if judged.images.name != suite.dataset:
         suite = suite.found_as(judged.images.name)
+    out = output_folder(given.out)
     try:
-        found = challenged(judged, suite, given.file, output_folder(given.out), device, who=given.who, how=given.how)
+        found = challenged(judged, suite, given.file, out, device, who=given.who, how=given.how)
     except JobFailed as error:
         options.told(f"harness: error: {judged.name}: {error}")
         return 1
     if given.as_json:
         click.echo(json.dumps(found.plain, allow_nan=False))
     else:
-        show(found)
+        show(found, out)
     return 0
 
 
-def show(found: Challenged) -> None:
+def show(found: Challenged, out: Path) -> None:
     """The verdict on stdout: what was refused, and what is best known now."""
     for one in found.refused[:SHOWN]:
         click.echo(f"refused: {one}")
@@ -102,3 +104,4 @@ def show(found: Challenged) -> None:
     click.echo(found.line)
     if found.path is not None:
         click.echo(str(found.path))
+        options.told(f"see it: harness render --out {shlex.quote(str(out))}")

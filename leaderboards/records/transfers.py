@@ -6,15 +6,17 @@ break it. It is of exactly these weights, flags and witnesses: where one of them
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
 from leaderboards.records.bounds import MOST_RECORD, read_within
-from leaderboards.records.files import file_stem, line, write_atomically
+from leaderboards.records.files import file_stem, line, read_record, write_atomically
+from leaderboards.records.home import Home
 from leaderboards.records.schema import Record, RecordError
 from leaderboards.records.values import Part
 
@@ -109,3 +111,38 @@ def write_transfers(folder: Path, found: Transfers) -> bool:
         return False
     write_atomically(path, content)
     return True
+
+
+def publish_transfers(run: Home, to: Home) -> list[Path]:
+    """Add the pairs of a run to the published ones, where both records of a pair are published as the run had them.
+
+    Returns the files that changed. A published pair whose records are others by now is dropped; a file that cannot be read is
+    left alone.
+    """
+    changed = []
+    for path in sorted(run.transfers.glob("*.json")):
+        records = list(_whole(to.results / path.stem))
+        if not records:
+            continue
+        suite = records[0].suite.name
+        try:
+            mine, theirs = (read_transfers(home.transfers, suite) for home in (run, to))
+        except RecordError:
+            continue
+        pairs = {
+            (pair.target, pair.source): pair for held in (theirs, mine) for pair in held.pairs if _told(pair, records)
+        }
+        if (pairs or theirs.pairs) and write_transfers(to.transfers, theirs.with_pairs(pairs.values())):
+            changed.append(transfers_path(to.transfers, suite))
+    return changed
+
+
+def _whole(folder: Path) -> Iterator[Record]:
+    for path in sorted(folder.glob("*.json")):
+        with contextlib.suppress(RecordError):
+            yield read_record(path)
+
+
+def _told(pair: Pair, records: Sequence[Record]) -> bool:
+    """Whether both records of a pair are among these, as it tells of them."""
+    return any(pair.is_of(target, source) for target in records for source in records)

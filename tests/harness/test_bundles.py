@@ -33,6 +33,7 @@ from leaderboards.records.home import Home
 from leaderboards.records.schema import Measurement, Record
 from leaderboards.records.witnesses import WHOLE, Packed, read_witnesses
 from zoo.checkpoints import own_entrants
+from zoo.entrant import Weights
 
 CPU, SUITE = torch.device("cpu"), SUITES["digits"]
 
@@ -211,6 +212,25 @@ def test_a_shard_whose_images_are_damaged_gives_its_numbers_and_no_bundle(tmp_pa
     assert json.loads(recorded(asked, tmp_path).to_json())["measurements"]["autoattack"].get("witnesses") is None
     assert attack(before).witnesses is not None
     assert files(Home(tmp_path).witnesses) == set()
+
+
+def test_a_bundle_of_other_weights_goes_with_their_record(tmp_path: Path) -> None:
+    asked, store = plan(), Store(tmp_path / "shards")
+    before = recorded(asked, tmp_path)
+    (judged,) = asked.judged
+    other = make_plan(
+        asked.suite, [replace(judged, weights=Weights("b" * 64))], [RobustAccuracy()], precision="fp32", device="cpu", limit=24
+    )  # fmt: skip
+    shard = store.read(asked.tasks[0].key)
+    assert shard is not None
+    stage = shard.arrays["stage"].copy()
+    first = int(np.flatnonzero(stage == 0)[0])
+    stage[first] = SURVIVED
+    store.write(other.tasks[0].key, replace(shard, arrays={**shard.arrays, "stage": stage}), {})
+    (after,) = write_findings(other, store, tmp_path)
+    assert files(Home(tmp_path).witnesses) == {attack(after).witnesses.sha256}  # type: ignore[union-attr]
+    assert attack(after).witnesses != attack(before).witnesses
+    assert first not in witnesses(after, tmp_path).examples
 
 
 def test_judging_from_python_gives_the_images(tmp_path: Path) -> None:

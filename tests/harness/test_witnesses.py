@@ -11,7 +11,7 @@ from harness.attacks import witnesses
 from harness.attacks.witnesses import MARGIN, Rounded, rounded
 from harness.classifier.prepared import prepare
 from harness.threat import ThreatModel
-from leaderboards.records.witnesses import WHOLE, WIDTHS, packed
+from leaderboards.records.witnesses import WHOLE, WIDTHS, levels, packed
 
 BOTH = (("Linf", 0.004), ("Linf", 8 / 255), ("Linf", 0.3), ("L2", 0.05), ("L2", 0.5), ("L2", 3.0))
 
@@ -205,6 +205,34 @@ def test_an_image_that_is_the_natural_one_and_a_ball_of_no_size_are_no_error() -
         assert torch.equal(found.x_adv, x)
         assert (found.bits == WHOLE).all()
     assert len(rounded(linear(0), x[:0], y[:0], x[:0], LINF).bits) == 0
+
+
+@pytest.mark.parametrize("norm", ["Linf", "L2"])
+@pytest.mark.parametrize("eps", [1e-7, 2e-7, 1e-6, 1e-4])
+def test_what_is_said_of_an_image_holds_also_where_float32_hardly_tells_two_steps_apart(norm, eps: float) -> None:
+    threat = ThreatModel(norm, eps)
+    x = torch.rand(40, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    x_adv = threat.random_point(x, torch.Generator().manual_seed(1))
+    for skipped in range(4):
+        asked: list[int] = []
+
+        def judge(x: Tensor, skipped: int = skipped, asked: list[int] = asked) -> Tensor:
+            asked.append(len(x))  # the coarsest forms are refused
+            return torch.tensor([[0.0, 1.0 if len(asked) > skipped else -1.0]]).expand(len(x), 2)
+
+        found = rounded(judge, x, torch.zeros(40).long(), x_adv, threat)
+        bundle = packed(np.arange(40), x.numpy(), found.x_adv.numpy(), found.bits, found.step)
+        assert bundle.bits.tolist() == found.bits.tolist()
+        assert bundle.images(x.numpy()).tobytes() == found.x_adv.numpy().tobytes()
+
+
+def test_no_number_of_steps_is_beyond_the_ball() -> None:
+    x = torch.full((1, 1, 2, 2), 0.5)
+    for eps in (k / 255 for k in range(1, 100)):
+        found = rounded(
+            lambda x: torch.tensor([[0.0, 1.0]]), x, torch.tensor([0]), x + 0.9 * eps, ThreatModel("Linf", eps)
+        )
+        assert 0 < float(found.step[0]) * levels(int(found.bits[0])) <= eps
 
 
 LINF = ThreatModel("Linf", 0.05)

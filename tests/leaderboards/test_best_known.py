@@ -9,8 +9,10 @@ from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from harness.measures.intervals import proportion
 from harness.run import report
 from leaderboards.board.board import make_board
 from leaderboards.board.columns import COLUMNS
@@ -21,9 +23,8 @@ from leaderboards.pages.pages import SuitePage, render
 from leaderboards.records.arrays import measured_arrays
 from leaderboards.records.files import read_record, record_path, write_record
 from leaderboards.records.home import Home
-from leaderboards.records.ranges import wilson
-from leaderboards.records.schema import BestKnown, Bundle, Counterexamples, Flag, Record, RecordError, Value
-from leaderboards.records.transfers import Pair, Transfers, key_of, read_transfers, write_transfers
+from leaderboards.records.schema import BestKnown, Bundle, Counterexamples, Flag, Record, RecordError
+from leaderboards.records.transfers import Pair, Transfers, key_of, publish_transfers, read_transfers, write_transfers
 
 SUITE = SuitePage("digits", "Digits", "", "digits", "Linf", "0.1")
 HIDING = Flag(
@@ -40,8 +41,7 @@ def lowered(record: Record, to: float, *flags: Flag, who: str = "Ada", source: s
     found = Counterexamples(
         source=source, who=who, how="by <hand>", found_at="2026-11-21T20:00:00+00:00", witnesses=bundle("1")
     )
-    low, high = wilson(to, 360)
-    value = Value(value=to, low=low, high=high, level=0.95, method="wilson", n=360)
+    value = proportion(np.arange(360) < round(360 * to))
     return record.model_copy(update={"best_known": BestKnown(value=value, found=(found,), flags=flags)})
 
 
@@ -64,9 +64,10 @@ def test_downloads_and_the_terminal_carry_it_and_say_nothing_where_nobody_has_it
 ) -> None:
     plain, less = record_of("plain", robust=0.5), lowered(record_of("less", robust=0.7), 0.4, HIDING)
     board = make_board([plain, less])
+    assert less.best_known is not None
     rows = {row["entrant"]: row for row in csv.DictReader(io.StringIO(as_csv(board.entries)))}
     assert rows["less"]["measured_best_known_accuracy"] == "0.4"
-    assert rows["less"]["measured_best_known_accuracy.low"] == str(wilson(0.4, 360)[0])
+    assert rows["less"]["measured_best_known_accuracy.low"] == str(less.best_known.value.low)
     assert rows["plain"]["measured_best_known_accuracy"] == ""
     told = {row["entrant"]: row for row in json.loads(as_json({"name": "digits"}, board.entries))["entrants"]}
     assert told["less"]["measured_best_known_accuracy"] == 0.4
@@ -76,7 +77,7 @@ def test_downloads_and_the_terminal_carry_it_and_say_nothing_where_nobody_has_it
     assert headings[headings.index("AutoAttack, % ↑") + 1] == "Best known, here, % ↑"
     row = report.result_row(less, shown)
     assert row[0] == "less *"
-    assert row[2 + headings.index("Best known, here, % ↑")] == "40.0 [35.0, 45.0]"
+    assert row[2 + headings.index("Best known, here, % ↑")] == "40.0 [35.1, 45.1]"
     assert report.result_row(plain, shown)[2 + headings.index("Best known, here, % ↑")] == "-"
     assert report.flag_lines([less]) == [f"* less, best known: {HIDING.message}"]
     assert "Best known, here" not in str([report.heading(said) for said in report.headline_columns([plain]).values()])
@@ -143,7 +144,7 @@ def board(record_of: Callable[..., Record], tmp_path: Path) -> tuple[Home, dict[
         name: with_bundle(home, record_of(name, robust=robust, arrays=home.arrays), str(number))
         for number, (name, robust) in enumerate({"a": 0.6, "b": 0.5, "c": 0.7}.items(), 1)
     }
-    records["c"] = lowered(records["c"], 0.53, HIDING, who="b", source="transfer")
+    records["c"] = lowered(records["c"], 192 / 360, HIDING, who="b", source="transfer")
     for record in records.values():
         write_record(home.results, record)
     a, b, c = records.values()
@@ -212,6 +213,20 @@ def test_transfers_are_read_back_as_they_were_written_and_written_once(board) ->
     assert read_transfers(home.transfers, "nothing") == Transfers(suite="nothing")
     with pytest.raises(ValueError, match="3 broken of 2 that were tried"):
         pair(records["a"], "b", "9", 2, 3)
+
+
+def test_pairs_are_published_where_both_records_are(board, tmp_path: Path) -> None:
+    home, records = board
+    to = Home(tmp_path / "published")
+    assert publish_transfers(home, to) == [], "no record, no pair"
+    for record in (records["a"], records["c"], with_bundle(home, records["b"], "8")):  # of b there are other witnesses
+        write_record(to.results, record)
+    stale = pair(records["a"], "gone", "6", 5, 1)
+    write_transfers(to.transfers, Transfers(suite="digits").with_pairs([stale]))
+    assert publish_transfers(home, to) == [to.transfers / "digits.json"]
+    told = {(p.target, p.source): p.broken for p in read_transfers(to.transfers, "digits").pairs}
+    assert told == {("a", "c"): 1, ("b", "a"): 0, ("b", "c"): 0, ("c", "a"): 3}
+    assert publish_transfers(home, to) == []
 
 
 def test_a_board_without_it_has_no_column_of_it(record_of: Callable[..., Record], tmp_path: Path) -> None:

@@ -14,7 +14,9 @@ from harness.measures import RobustAccuracy
 from harness.run.inputs import suite_images
 from harness.run.plan import Judged, make_plan
 from harness.suites.suite import SUITES
+from harness.verify.figures import differences, measure_of
 from harness.verify.transfers import transferred
+from leaderboards.records.arrays import measured_arrays
 from leaderboards.records.files import file_stem, read_record
 from leaderboards.records.home import Home
 from leaderboards.records.transfers import read_transfers
@@ -71,6 +73,13 @@ def test_an_entrant_without_gradients_is_found_out_by_images_made_for_another(tm
     assert masked.best_known is not None
     assert masked.best_known.value.value == accuracy[0]
     assert plain.best_known is None
+    found = masked.measurements["autoattack"]
+    assert "zero-gradients" in {flag.code for flag in found.flags}
+    measure = measure_of(found)
+    assert measure is not None
+    assert differences(found, measure, measured_arrays(Home(out).arrays, found)) == [], (
+        "its record tells what was found"
+    )
 
 
 @pytest.mark.slow
