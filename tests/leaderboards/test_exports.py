@@ -363,7 +363,8 @@ def test_what_is_best_known_is_exported_beside_autoattack(
     other = Counterexamples(
         source="challenge", who="A", how="by hand", found_at="2026-11-21T00:00:00", witnesses=bundle
     )
-    known = BestKnown(value=Value(value=0.4, n=20), found=(other,))
+    value = small(robust=0.4).measurements["autoattack"].values["autoattack_accuracy"]
+    known = BestKnown(value=value, found=(other,))
     record = small(arrays=home.arrays).model_copy(update={"best_known": known})
     write_record(home.results, record)
     (aggregate,) = loaded(export(home.root, "every-eval-ever", tmp_path / "out"))
