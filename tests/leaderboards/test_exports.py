@@ -22,7 +22,6 @@ from leaderboards.exports.names import FORMATS
 from leaderboards.records.arrays import measured_arrays, write_arrays
 from leaderboards.records.files import read_record, record_files, seal_problem, write_record
 from leaderboards.records.home import Home
-from leaderboards.records.ranges import wilson
 from leaderboards.records.schema import BestKnown, Bundle, Counterexamples, Flag, Record, RecordError, Value, is_number
 
 PUBLISHED = Home(Path(__file__).resolve().parents[2] / "leaderboards")
@@ -364,8 +363,7 @@ def test_what_is_best_known_is_exported_beside_autoattack(
     other = Counterexamples(
         source="challenge", who="A", how="by hand", found_at="2026-11-21T00:00:00", witnesses=bundle
     )
-    low, high = wilson(0.4, 20)
-    value = Value(value=0.4, low=low, high=high, level=0.95, method="wilson", n=20)
+    value = small(robust=0.4).measurements["autoattack"].values["autoattack_accuracy"]
     known = BestKnown(value=value, found=(other,))
     record = small(arrays=home.arrays).model_copy(update={"best_known": known})
     write_record(home.results, record)
