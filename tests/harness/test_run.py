@@ -272,7 +272,7 @@ def direct_flags(model: torch.nn.Module, ranges: list[tuple[int, int]]) -> list[
 @pytest.mark.parametrize(
     "name",
     [
-        name if name in ("standard", "sat", "weat-adv") else pytest.param(name, marks=pytest.mark.slow)
+        name if name in ("standard", "weat-adv") else pytest.param(name, marks=pytest.mark.slow)
         for name in SHIPPED
     ],
 )
