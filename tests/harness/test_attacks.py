@@ -71,6 +71,7 @@ def test_accuracies_of_a_linear_classifier_fall_stage_by_stage_to_the_closed_for
     assert values["autoattack_accuracy"].value == stages[-1] == closed_form(model, x, y, 0.01, 1).mean()
 
 
+@pytest.mark.slow  # one batch of it is compared in test_run.py
 def test_flags_and_images_equal_pyautoattack_called_directly_in_several_batches() -> None:
     torch.manual_seed(3)
     model = build("digits-cnn", 10, (1, 8, 8)).eval().requires_grad_(False)
