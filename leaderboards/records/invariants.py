@@ -229,23 +229,23 @@ def _best_known(it: Material) -> Iterator[str]:
     if stage is None:
         yield "best_known: it is given without the flags of AutoAttack"
         return
-    left, counted = stage == SURVIVED, True
+    left, away = stage == SURVIVED, 0
     for name, bundle in it.record.bundles.items():
         if not name.startswith("found "):
             continue
         found = it.bundles.get(name)
         if found is None:
-            counted = counted and bundle.n == 0
+            away += bundle.n  # not here: they are of examples that nothing before them broke
             continue
         inside = found.examples[found.examples < len(left)]
         if len(inside) < len(found) or not left[inside].all():
             yield f"best_known: {name} has witnesses of examples that were broken before it"
         left[inside] = False
     says = known.value.value
-    if counted and says is not None and not close(float(left.mean()), says):
-        unbroken = f"{int(left.sum())} of {len(left)} examples are broken by nothing that it names"
-        yield f"best_known: it says {says:.4g}, and {unbroken}"
-    if counted and (says is None or (known.value.n, known.value.method) != (len(left), "wilson")):
+    unbroken = int(left.sum()) - away
+    if says is not None and not close(unbroken / len(left), says):
+        yield f"best_known: it says {says:.4g}, and {unbroken} of {len(left)} examples are broken by nothing that it names"
+    if says is None or (known.value.n, known.value.method) != (len(left), "wilson"):
         yield f"best_known: it is no share of {len(left)} examples"
     if says is not None and not is_wilson(known.value):
         yield "best_known: it has another interval than its examples give"
