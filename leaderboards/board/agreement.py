@@ -205,14 +205,15 @@ def _measured(
     numbers = {name: apart_by_example(ours[name], others[name]) for name in alike if ours[name].dtype.kind == "f"}
     apart, turned, farthest = without_turned(list(numbers.values()), mine.n)
     array = max(numbers, key=lambda name: float(numbers[name].max(initial=0.0)), default="")
+    differ = _differ([ours[name] != others[name] for name in flags]) if flags else None
     values = values_apart(mine, theirs)
-    if values:
+    if values and not differ:  # values follow from flags
         more = f" and {len(values) - MOST} more" if len(values) > MOST else ""
         words.append(f"values differ: {', '.join(values[:MOST])}{more}")
     return MeasureAgreement(
         measure=mine.measure,
         n=mine.n,
-        differ=_differ([ours[name] != others[name] for name in flags]) if flags else None,
+        differ=differ,
         apart=apart if numbers else None,
         turned=turned,
         farthest=farthest,
