@@ -29,7 +29,7 @@ def _require_whole(record: Record) -> None:
     """Raises RecordError for a record that does not stand for its entrant on the whole suite."""
     if record.limit is not None:
         raise RecordError(
-            f"it is partial: the first {record.limit} of {record.suite.examples} examples; measure all with harness run"
+            f"it is partial: the first {record.limit} of {record.suite.examples} examples; publish a record of all of them"
         )
     if bounded := [name for name, found in record.measurements.items() if found.bounded]:
         raise RecordError(

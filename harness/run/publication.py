@@ -72,7 +72,7 @@ class Publication:
         """Publish them, one after the other. Raises BadInput where there is nothing to publish."""
         if self.run.root.resolve() == self.to.root.resolve():
             raise BadInput(
-                f"expected a run and another folder to publish to, got {self.run.root} twice; name another --to"
+                f"expected two folders, a run and where to publish it, got {self.run.root} twice; name another --to"
             )
         if self.witnesses_at and not self.witnesses_at.startswith(("http://", "https://")):
             raise BadInput(f"expected an address with http or https as --witnesses-at, got {self.witnesses_at!r}")
@@ -94,9 +94,8 @@ class Publication:
         lost = [name for name in self.entrants if file_stem(name) not in {path.stem for path in found}]
         if lost or not found:
             where = f"{self.run.results}/{file_stem(self.suite)}" if self.suite is not None else str(self.run.results)
-            raise BadInput(
-                f"expected the record of {', '.join(lost) or 'an entrant'} in {where}, got none; do: harness run"
-            )
+            what = f"the record of {', '.join(lost)}" if lost else "records"
+            raise BadInput(f"expected {what} in {where}, got none; do: harness run")
         return found
 
     def _folder(self, path: Path) -> str:

@@ -46,8 +46,8 @@ class Audited:
         if self.audit.least <= ALLOWED:
             return ""
         return (
-            f"audit: {self.audit.broken} of {self.audit.attacked} survivors were broken by AutoAttack with seed"
-            f" {self.audit.seed}: surely more than {ALLOWED:.0%} of them can be"
+            f"AutoAttack with seed {self.audit.seed} breaks more than {100 * ALLOWED:g} % of the survivors, p >= {LEVEL}:"
+            " the record's number is too high"
         )
 
 

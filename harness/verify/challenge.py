@@ -31,7 +31,7 @@ from harness.verify.handed_in import HandedIn, read_handed_in
 from harness.verify.shown import Refused, Show, Shown, refused_of
 from leaderboards.records.files import file_stem, read_record, write_atomically, write_record
 from leaderboards.records.home import Home
-from leaderboards.records.schema import Counterexamples, Record, SuiteInfo, Value
+from leaderboards.records.schema import Counterexamples, Record, SuiteInfo, Value, is_number
 from leaderboards.records.witnesses import write_witnesses
 
 MOST_WHO, MOST_HOW = 200, 2000
@@ -55,15 +55,24 @@ class Challenged:
     @property
     def line(self) -> str:
         """For people: what changed, or that nothing did, and the numbers of images."""
-        rest = (
-            f"{_images(len(self.known))} broke what was broken before, {len(self.right)} are classified correctly,"
-            f" {len(self.refused)} refused"
+        counts = (
+            (len(self.known), "of examples that were broken before"),
+            (len(self.right), "classified correctly"),
+            (len(self.refused), "refused"),
         )
+        others = ", ".join(f"{n} {what}" for n, what in counts if n)
+        rest = f" ({others})" if others else ""
         who = f"{self.record.entrant.name} on {self.record.suite.name}"
         if not self.broken:
-            return f"{who}: nothing lower; best known stays {self.before}; {rest}"
-        new = f"{_images(len(self.broken))} broke what nothing had broken"
-        return f"{who}: {new}; best known {self.after}, was {self.before}; {rest}"
+            return f"{who}: best known stays {_percent(self.before)}; none of {_images(self.images)} breaks anything new{rest}"
+        best = f"best known is now {_percent(self.after)}, was {_percent(self.before)}"
+        breaks = "breaks" if len(self.broken) == 1 else "break"
+        return f"{who}: {best}; {len(self.broken)} of {_images(self.images)} {breaks} what nothing had broken{rest}"
+
+    @property
+    def images(self) -> int:
+        """How many were handed in."""
+        return sum(map(len, (self.broken, self.known, self.right, self.refused)))
 
     @property
     def plain(self) -> dict[str, Any]:
@@ -205,6 +214,10 @@ def challenged(
 
 def _images(n: int) -> str:
     return "1 image" if n == 1 else f"{n} images"
+
+
+def _percent(value: Value) -> str:
+    return f"{100 * value.value:.1f} %" if is_number(value.value) else str(value)
 
 
 def _copy(place: Home, home: Home, record: Record) -> None:

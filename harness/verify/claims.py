@@ -126,7 +126,7 @@ def _data_of(suite: str) -> str:
 
 def _own_code(record: Record, code: str) -> str:
     name = line(record.entrant.name)
-    return f"it runs code by the name that the record gives ({line(code)}); if it is yours, add --entrants {name}"
+    return f"it runs code by the name that the record gives ({line(code)}); if you trust that code: --entrants {name}"
 
 
 def _suite_differs(record: Record, suite: Suite, images: ImageSet) -> Iterator[str]:

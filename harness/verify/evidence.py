@@ -75,7 +75,7 @@ def gathered(path: Path, findings: Findings, *, download: bool = False) -> Evide
     if (belongs := record_path(home.results, record)) != path.absolute():
         where = belongs.relative_to(home.root).as_posix()
         findings.faults.append(
-            f"it belongs in {where}, and lies elsewhere: it says that it is of another entrant or run"
+            f"it lies in {line(path.name)}, and its entrant, suite and limit belong in {line(where)}"
         )
     arrays = {}
     for name, held in record.arrays.items():

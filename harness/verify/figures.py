@@ -46,7 +46,7 @@ def recomputed(evidence: Evidence, findings: Findings) -> None:
         elif name in evidence.arrays:
             findings.faults += differences(found, measure, evidence.arrays[name])
     if told:
-        findings.notes.append(f"told, and not proved here: {line(', '.join(told))}")
+        findings.notes.append(f"not checked: {line(', '.join(told))}")
     if not record.measurements:
         findings.missing.append("it holds no measurement")
     attacked = record.measurements.get("autoattack")

@@ -143,11 +143,15 @@ def _form(held: Tensor, path: Path, images: ImageSet) -> Tensor:
     shape = tuple(held.shape)
     as_written = shape[1:] == (channels, height, width)
     last = path.suffix == ".npz" and shape[1:] == (height, width, channels)
-    if len(shape) != 4 or not (as_written or last) or not 0 < shape[0] <= len(images):
+    if len(shape) != 4 or not (as_written or last):
         forms = f"(N, {channels}, {height}, {width})"
         forms += f" or (N, {height}, {width}, {channels})" if path.suffix == ".npz" else ""
         raise BadInput(
-            f"expected images of {forms}, N from 1 to {len(images)}, in {path.name}, got {shape}; reshape them"
+            f"expected images of {forms} in {path.name}, got {shape}; hand in images of the suite, in its shape"
+        )
+    if not 0 < shape[0] <= len(images):
+        raise BadInput(
+            f"expected 1 to {len(images)} images in {path.name}, got {shape[0]}; hand in one for an example at most"
         )
     if held.dtype != torch.uint8 and not held.is_floating_point():
         raise BadInput(f"expected images of uint8 or floats in [0,1] in {path.name}, got {held.dtype}; convert them")
@@ -159,16 +163,16 @@ def _index(held: Tensor, n: int, examples: int, path: Path) -> np.ndarray:
     if tuple(held.shape) != (n,) or held.is_floating_point() or held.dtype == torch.bool:
         raise BadInput(
             f"expected {INDEX} of {n} whole numbers, one an image, in {path.name}, got {held.dtype}"
-            f" {tuple(held.shape)}; mend it"
+            f" {tuple(held.shape)}; write the numbers of the examples"
         )
     index = held.numpy().astype(np.int64)
     if int(index.min()) < 0 or int(index.max()) >= examples:
         raise BadInput(
             f"expected {INDEX} from 0 to {examples - 1} in {path.name}, got {int(index.min())} to {int(index.max())};"
-            " mend it"
+            " count the suite's examples from 0"
         )
     if len(np.unique(index)) < n:
         raise BadInput(
-            f"expected each example once in {INDEX} of {path.name}, got one of them twice; hand in one image"
+            f"expected each example once in {INDEX} of {path.name}, got one of them twice; keep one image of it"
         )
     return index

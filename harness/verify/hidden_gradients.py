@@ -39,7 +39,7 @@ def flags_with(flags: Sequence[Flag], pairs: Sequence[Pair]) -> tuple[Flag, ...]
         return others
     worst = max(hiding, key=lambda pair: (pair.broken / pair.tried, pair.source))
     message = (
-        f"images made for {worst.source} break {worst.broken} of {worst.tried} examples that AutoAttack left"
-        f" ({100 * worst.broken / worst.tried:.1f} %): gradients may be hidden, and AutoAttack's number too high"
+        f"of what AutoAttack left, {worst.tried} images made for {worst.source} were shown, and {worst.broken} break it"
+        f" ({100 * worst.broken / worst.tried:.1f} %): its gradients may be hidden, and AutoAttack's number too high"
     )
     return (*others, Flag(code=HIDDEN_GRADIENTS, message=message))

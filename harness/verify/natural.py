@@ -92,8 +92,8 @@ def held_against(found: Natural, evidence: Evidence, findings: Findings) -> None
         )
     elif tied:
         findings.notes.append(
-            f"{len(tied)} natural images are told apart by rounding alone, and otherwise than in the record: example"
-            f" {min(tied)}"
+            f"{len(tied)} natural images lie on a class boundary, but for rounding, and fall on the other side here:"
+            f" the first is example {min(tied)}"
         )
     for name, arrays in (("energies", energies), ("smoothness", smoothness)):
         findings.faults += _energies_differ(name, arrays, found)

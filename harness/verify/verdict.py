@@ -50,13 +50,17 @@ class Proof:
         """What is proved, in a line."""
         if not self.witnesses and not self.beside:
             share = (self.examples - self.misclassified) / self.examples
-            return f"at most {100 * share:.1f} % right is proved here: {self.misclassified} of {self.examples} misclassified"
+            return (
+                f"at most {100 * share:.1f} % accurate: {self.misclassified} of {self.examples} examples misclassified"
+            )
         share = (self.examples - self.misclassified - self.witnesses) / self.examples
         known = share - self.beside / self.examples
-        best = f"; best known {100 * known:.1f} %, {self.beside} more broken" if self.beside else ""
+        best = (
+            f"; best known {100 * known:.1f} %: {self.beside} more broken by images found since" if self.beside else ""
+        )
         return (
-            f"at most {100 * share:.1f} % robust is proved here: {self.witnesses} of {self.examples} examples broken again"
-            f" by their witnesses, {self.misclassified} misclassified as they are{best}"
+            f"at most {100 * share:.1f} % robust: of {self.examples} examples {self.witnesses} broken by their witnesses,"
+            f" {self.misclassified} misclassified without an attack{best}"
         )
 
 
@@ -85,7 +89,7 @@ class Verdict:
     def name(self) -> str:
         """Whose record it is, on what."""
         part = f" (first {self.limit})" if self.limit is not None else ""
-        return line(f"{self.entrant} on {self.suite}{part}")
+        return line(f"{self.entrant} on {self.suite}{part}" if self.record_sha256 else self.file)
 
     @property
     def line(self) -> str:

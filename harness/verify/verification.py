@@ -145,7 +145,7 @@ class Verifying:
             findings.faults.append(found.differs)
         elif found.audit.broken:
             findings.notes.append(
-                f"{found.audit.broken} survivors broke in the audit: hand them in with harness challenge"
+                f"the audit broke {found.audit.broken} survivors: --save keeps their images for harness challenge"
             )
         return found
 

@@ -48,7 +48,7 @@ def replay(
         if held.any():
             first, many = again.examples[held][0], int(held.sum())
             what = f"{many} witnesses do" if many > 1 else "1 witness does"
-            findings.faults.append(f"{name}: {what} not count, {reason}: example {first}")
+            findings.faults.append(f"{name}: {what} not count ({reason}), the first of example {first}")
     failed = ~again.broken & ~illegal
     narrow = failed & (np.abs(again.margin) <= natural.rounding[again.examples])
     wide = failed & ~narrow
@@ -57,10 +57,10 @@ def replay(
     if wide.any():
         first, many = again.examples[wide][0], int(wide.sum())
         what = f"{many} witnesses are" if many > 1 else "1 witness is"
-        findings.faults.append(f"{name}: {what} classified correctly here: example {first}")
+        findings.faults.append(f"{name}: {what} classified correctly here, the first of example {first}")
     if narrow.any():
         findings.notes.append(
-            f"{name}: {int(narrow.sum())} witnesses fool the classifier by less than rounding, and not here: example"
-            f" {again.examples[narrow][0]}"
+            f"{name}: {int(narrow.sum())} witnesses fool the classifier by less than rounding, and do not here: the first is"
+            f" of example {again.examples[narrow][0]}"
         )
     return again.examples[again.broken]

@@ -26,6 +26,9 @@ HEADLINES = (
     ("standard", "standard_accuracy", "standard accuracy"),
 )
 
+MOST = 3
+"""Values that differ and are named."""
+
 NOT_COMPARED = ("shard_size",)
 """Settings that say how the work was cut up."""
 
@@ -101,26 +104,29 @@ class Agreement:
         if self.reason:
             return self.reason
         apart = [one for one in self.measures if not one.within and not one.reason]
-        differs = (
-            f"differs from the record published here in {', '.join(one.measure for one in apart)}" if apart else ""
-        )
+        differs = f"differs from the published record in {', '.join(one.measure for one in apart)}" if apart else ""
         return "; ".join(part for part in (differs, self.best_known) if part)
 
     @property
     def line(self) -> str:
-        """All of it on one line: what agrees first, then what does not, and what does not compare."""
+        """All of it on one line. What differs or does not compare comes first, and then the names of what agrees."""
         if self.reason:
             return self.reason
         fine = [one for one in self.measures if one.within]
         counts = sorted({one.n for one in fine if one.differ is not None})
         numbers = [one for one in fine if one.apart is not None]
+        odd = [one.line for one in self.measures if not one.within]
         parts = [self.headline] if self.headline else []
-        if counts:
+        if counts and not odd:
             parts.append(f"0 of {' and of '.join(f'{n:,}' for n in counts)} flags differ")
-        parts += [f"{one.measure} {f'within {power(one.apart)}' if one.apart else 'equal'}{one.but}" for one in numbers]
+        if not odd:
+            parts += [
+                f"{one.measure} {f'within {power(one.apart)}' if one.apart else 'equal'}{one.but}" for one in numbers
+            ]
         said = f"as published here: {', '.join(parts)}" if parts else "published here too"
         beside = [self.best_known] if self.best_known else []
-        return "; ".join([said, *beside, *(one.line for one in self.measures if not one.within)])
+        agree = [f"the same: {', '.join(one.measure for one in fine)}"] if odd and fine else []
+        return "; ".join([said, *beside, *odd, *agree])
 
     @property
     def sentence(self) -> str:
@@ -152,14 +158,12 @@ def agreement(
     """How a record agrees with the published one of its name, from the per-sample arrays of both by measure and name."""
     name = mine.entrant.name
     if mine.suite != published.suite:
-        return Agreement(name, "published here on other images or under another threat model: not compared")
+        return Agreement(name, "the published record is of other images or under another threat model: not compared")
     if mine.entrant.weights_sha256 != published.entrant.weights_sha256:
-        return Agreement(name, "published here of other weights: not compared")
+        return Agreement(name, "the published record is of other weights: not compared")
     if mine.limit != published.limit:
-        ours = f"on the first {mine.limit} examples here" if mine.limit else "on all examples here"
-        return Agreement(
-            name, f"published here on {published.limit or published.suite.examples} examples, {ours}: not compared"
-        )
+        there, ours = (f"the first {one.limit} examples" if one.limit else "all examples" for one in (published, mine))
+        return Agreement(name, f"the published record is of {there}, yours of {ours}: not compared")
     found = []
     for measure, one in mine.measurements.items():
         other = published.measurements.get(measure)
@@ -175,13 +179,13 @@ def agreement(
 def _other(mine: Measurement, theirs: Measurement) -> str:
     """Why two measurements of one measure do not compare; empty where they do."""
     if mine.version != theirs.version:
-        return f"version {mine.version} of the measure here, version {theirs.version} published"
+        return f"yours is by version {mine.version} of the measure, the published one by version {theirs.version}"
     if mine.seed != theirs.seed:
-        return f"seed {mine.seed} here, {theirs.seed} published"
+        return f"your seed is {mine.seed}, the published one {theirs.seed}"
     if mine.n != theirs.n:
-        return f"{mine.n} examples here, {theirs.n} published"
+        return f"yours is of {mine.n} examples, the published one of {theirs.n}"
     if mine.provenance.precision != theirs.provenance.precision:
-        return f"in {mine.provenance.precision} here, in {theirs.provenance.precision} as published"
+        return f"yours is in {mine.provenance.precision}, the published one in {theirs.provenance.precision}"
     keys = (mine.settings.keys() | theirs.settings.keys()) - set(NOT_COMPARED)
     apart = sorted(key for key in keys if mine.settings.get(key) != theirs.settings.get(key))
     return f"other settings ({', '.join(apart)})" if apart else ""
@@ -195,8 +199,8 @@ def _measured(
 ) -> MeasureAgreement:
     words = []
     if arrays is None or published is None:
-        where = "here" if arrays is None else "of the published record"
-        words.append(f"the arrays {where} are missing")
+        whose = "your" if arrays is None else "the published"
+        words.append(f"{whose} arrays are missing")
     ours, others = arrays or {}, published or {}
     alike = [name for name in ours if name in others and _alike(ours[name], others[name])]
     if arrays is not None and published is not None and (odd := sorted((ours.keys() | others.keys()) - set(alike))):
@@ -205,13 +209,15 @@ def _measured(
     numbers = {name: apart_by_example(ours[name], others[name]) for name in alike if ours[name].dtype.kind == "f"}
     apart, turned, farthest = without_turned(list(numbers.values()), mine.n)
     array = max(numbers, key=lambda name: float(numbers[name].max(initial=0.0)), default="")
+    differ = _differ([ours[name] != others[name] for name in flags]) if flags else None
     values = values_apart(mine, theirs)
-    if values:
-        words.append(f"values differ: {', '.join(values)}")
+    if values and not differ:  # values follow from flags
+        more = f" and {len(values) - MOST} more" if len(values) > MOST else ""
+        words.append(f"values differ: {', '.join(values[:MOST])}{more}")
     return MeasureAgreement(
         measure=mine.measure,
         n=mine.n,
-        differ=_differ([ours[name] != others[name] for name in flags]) if flags else None,
+        differ=differ,
         apart=apart if numbers else None,
         turned=turned,
         farthest=farthest,

@@ -15,7 +15,7 @@ from leaderboards.records.home import Home
 from leaderboards.records.schema import Record
 from leaderboards.records.standing import Standing
 
-BESIDE = "as published here: this run did not measure it"
+BESIDE = "published: this run did not measure it"
 
 
 @dataclass(frozen=True)

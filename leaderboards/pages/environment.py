@@ -13,6 +13,7 @@ import jinja2
 from markupsafe import Markup
 
 from leaderboards.board import formats
+from leaderboards.board.beside import BESIDE
 from leaderboards.board.cells import Scale
 from leaderboards.board.correlations import FEWEST
 from leaderboards.board.downloads import bibtex
@@ -50,6 +51,7 @@ def make_environment() -> jinja2.Environment:
         finalize=_printable,
     )
     environment.globals |= {
+        "BESIDE": BESIDE,
         "mark": Markup(MARK),
         "style": Markup((bundle.TEMPLATES / "style.css").read_text(encoding="utf-8")),
         "fewest": FEWEST,

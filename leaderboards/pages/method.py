@@ -65,21 +65,25 @@ TOPICS: tuple[Topic, ...] = (
                 "High, as AutoAttack itself.",
             ),
             Number(
-                "Best known, here",
-                "Share of examples that nothing has broken: neither AutoAttack nor any image that was found beside it."
-                " Anyone can hand in images (harness challenge), and every entrant is shown the images that were made for"
-                f" the others. Each image that counts was checked to lie in {BALL}, is misclassified, and is kept. Where"
-                " this number is below AutoAttack's, it is the one that ranks.",
-                "1/n · #{ i : AutoAttack left xᵢ, and no image that is kept breaks it }",
-                "High, as AutoAttack itself, but never higher.",
+                "Witness",
+                "For each example that AutoAttack broke, the image that broke it is kept. Anyone can check it with one forward"
+                f" pass: it lies in {BALL}, and is misclassified. The record names the file of its witnesses by sha256.",
             ),
             Number(
-                "Hidden gradients",
-                "AutoAttack follows gradients, and an entrant may hide them. Images that were made for another entrant do not"
-                " need them. If the images of one other entrant break more than 5 % of the examples that AutoAttack left, and"
-                " the exact 95 % interval of that share lies above 2 %, the entrant is flagged: for 3 of 20, 6 of 100, or 51"
-                " of 1,000.",
-                "k/m > 0.05 and B⁻¹(0.025; k, m − k + 1) > 0.02,  k of m images break",
+                "Best known, here",
+                "Share of examples that nothing has broken: neither AutoAttack nor an image that was found beside it. Such"
+                " images are handed in (harness challenge) or were made for another entrant, and each is kept as a witness."
+                " Where this number is below AutoAttack's, it is the one that ranks.",
+                "1/n · #{ i : AutoAttack left xᵢ, and no witness breaks it }",
+                "High: it is an upper bound on the true robust accuracy, and at least as close to it as AutoAttack's number.",
+            ),
+            Number(
+                "Images made for other entrants, hidden gradients",
+                "AutoAttack follows gradients, and an entrant may hide them. So each entrant is shown the witnesses of the"
+                " others, of examples that AutoAttack left. It is flagged if those of one other entrant break more than 5 %"
+                " of what was shown, and the exact 95 % interval of that share lies above 2 %: 3 of 20, 6 of 100, 51 of"
+                " 1,000.",
+                "k/m > 0.05 and B⁻¹(0.025; k, m − k + 1) > 0.02,  k of the m images shown break",
                 "Towards the entrant: that no image of others breaks it does not say that its gradients are sound.",
                 "Athalye, Carlini and Wagner, ICML 2018; Clopper and Pearson, 1934",
             ),
@@ -101,10 +105,12 @@ TOPICS: tuple[Topic, ...] = (
             ),
             Number(
                 "Rank",
-                "Entrants are ranked by measured AutoAttack accuracy. Without one, the best known published accuracy counts;"
-                " without that too, the published AutoAttack accuracy. Equal accuracies share a rank. A bounded result is"
+                "Entrants are ranked by what is best known here, else by measured AutoAttack accuracy. Without one, the best"
+                " known published accuracy counts; without that too, the published AutoAttack accuracy. Equal accuracies share"
+                " a rank. A bounded result is"
                 " ranked by the low end of its interval: it never stands above a complete one that its interval holds. Not"
-                " ranked: runs on the first examples only, and runs on other images or under another threat model.",
+                " ranked: runs on the first examples only, runs on other images or under another threat model, and records"
+                " that contradict themselves.",
             ),
         ),
     ),
@@ -253,6 +259,19 @@ TOPICS: tuple[Topic, ...] = (
                 "Seconds",
                 "Compute time on the device that the entrant's page names, added up over all measures and shards.",
                 errs="It is not wall time. Times on different devices do not compare.",
+            ),
+            Number(
+                "Verified, not verified",
+                "harness verify shows a classifier every witness again, recomputes values from the per-sample arrays, and"
+                " checks every sha256. A page says when this proved the record as it is now. Without that, or after any"
+                " change, the record is marked as not verified.",
+                errs="Verification proves that robust accuracy is at most the number. That AutoAttack really left the rest"
+                " is not proved: an audit attacks some of them again.",
+            ),
+            Number(
+                "As published",
+                "A run's pages also show the records that the project publishes. Of an entrant that both have, the page says"
+                " how they agree: flags must be equal, other numbers may differ by rounding.",
             ),
             Number(
                 "Flags",

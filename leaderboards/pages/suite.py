@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from leaderboards.board import formats
-from leaderboards.board.beside import Shown
+from leaderboards.board.beside import BESIDE, Shown
 from leaderboards.board.board import Board, Entry, Published, make_board
 from leaderboards.board.cells import Grid, make_grid
 from leaderboards.board.columns import COLUMNS, PARTIAL_COLUMNS, STAGE_COLUMNS
@@ -84,6 +84,11 @@ class SuiteView:
     def compared(self) -> bool:
         """Whether there is a page that sets its entrants side by side."""
         return len(self.board.entries) > 1
+
+    @property
+    def beside(self) -> int:
+        """How many entrants of the board stand as they are published: the run has no record of them."""
+        return sum(BESIDE in entry.notes for entry in self.board.entries)
 
     @property
     def downloads(self) -> tuple[tuple[str, str], ...]:

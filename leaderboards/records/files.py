@@ -127,7 +127,7 @@ def parse_record(content: bytes, where: str) -> Record:
         # of the encodings that JSON may have, files of records have one: pages and downloads copy their text
         plain = json.loads(content.decode("utf-8-sig"), parse_int=_counted)
     except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, a number of 30 digits, 10^5 brackets
-        raise RecordError(f"expected a record in {where}, got no JSON ({line(error)}); remove it") from error
+        raise RecordError(f"expected a record in {where}, got no JSON ({line(error)}); measure again") from error
     version = plain.get("schema_version") if isinstance(plain, dict) else None
     if type(version) is not int or version != SCHEMA_VERSION:
         raise RecordError(
@@ -142,9 +142,9 @@ def parse_record(content: bytes, where: str) -> Record:
     except ValidationError as error:
         first = error.errors()[0]
         wrong = line(f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}")
-        raise RecordError(f"expected a record in {where}, got {wrong}; mend or remove it") from error
+        raise RecordError(f"expected a record in {where}, got {wrong}; measure again") from error
     except (ValueError, RecursionError) as error:
-        raise RecordError(f"expected a record in {where}, got text that no file can hold; mend or remove it") from error
+        raise RecordError(f"expected a record in {where}, got text that no file can hold; measure again") from error
     return up_to_date(record)
 
 

@@ -36,11 +36,11 @@ class Audit(Part):
     @property
     def words(self) -> str:
         """What the audit excludes, in a line. A bound is rounded up."""
+        broke = f"{self.attacked} of {self.survivors} survivors attacked again, {self.broken} broken"
+        if self.attacked == self.survivors:
+            return broke
         most = math.ceil(1e4 * self.most - 1e-9) / 100
-        return (
-            f"{self.broken} of {self.attacked} broken again: at most {most:g} % of the {self.survivors}"
-            " survivors breakable by it, p >= 0.95"
-        )
+        return f"{broke}: at most {most:g} % of the survivors breakable by it, p >= 0.95"
 
 
 class Verification(Part):
@@ -65,7 +65,7 @@ class Verification(Part):
     def words(self) -> str:
         """For a reader of pages: when, and what."""
         again = f": {self.witnesses} witnesses replayed" if self.witnesses else ""
-        audited = f"; audit: {self.audit.words}" if self.audit else ""
+        audited = f". Audit: {self.audit.words}" if self.audit else ""
         return f"Verified {self.verified_at[:10]}{again}{audited}"
 
 

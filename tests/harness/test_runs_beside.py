@@ -132,7 +132,7 @@ def test_a_difference_beyond_rounding_is_told_with_its_size(
     (said,) = [line for line in done.stdout.splitlines() if line.startswith("sat: ")]
     assert "smoothness: 0 of 4 flags differ, numbers differ by 1e-3, 100 times rounding" in said
     board = (checkout / "runs" / "site" / "digits" / "index.html").read_text()
-    assert "differs from the record published here in smoothness" in board
+    assert "differs from the published record in smoothness" in board
 
 
 def test_an_entrant_of_ones_own_meets_the_published_ones_on_the_board_of_its_run(checkout: Path, harness_here) -> None:

@@ -79,8 +79,10 @@ def test_one_example_with_another_flag_is_found_and_counted_once(record: Record)
     mine["autoattack"]["stage"][5] = 0
     found = beside(record, mine)
     assert not found.within
-    assert "autoattack: 2 of 200 flags differ" in found.line
-    assert found.note == "differs from the record published here in autoattack"
+    assert found.line == (
+        "as published here: AutoAttack 77.0, yours 77.0; autoattack: 2 of 200 flags differ; the same: standard, energies"
+    )
+    assert found.note == "differs from the published record in autoattack"
 
 
 def test_numbers_beyond_rounding_say_how_far_beyond(record: Record) -> None:
@@ -117,9 +119,9 @@ def test_a_number_that_one_record_alone_has_is_no_rounding(record: Record, odd: 
 @pytest.mark.parametrize(
     ("update", "words"),
     [
-        ({"version": 9}, "version 9 of the measure here, version 1 published"),
-        ({"seed": 3}, "seed 3 here, 0 published"),
-        ({"n": 100}, "100 examples here, 200 published"),
+        ({"version": 9}, "yours is by version 9 of the measure, the published one by version 1"),
+        ({"seed": 3}, "your seed is 3, the published one 0"),
+        ({"n": 100}, "yours is of 100 examples, the published one of 200"),
         ({"settings": {"batch_size": 256, "stages": 5}}, "other settings (stages)"),
         ({"settings": {"batch_size": 4}}, "other settings (batch_size)"),
     ],
@@ -142,7 +144,9 @@ def test_how_the_work_was_cut_up_is_no_difference(record: Record) -> None:
 def test_another_precision_is_not_compared(record: Record) -> None:
     made: Measurement = record.measurements["standard"]
     other = changed(record, "standard", provenance=made.provenance.model_copy(update={"precision": "bf16"}))
-    assert "standard is not compared: in bf16 here, in fp32 as published" in beside(other, arrays(), record).line
+    assert (
+        "standard is not compared: yours is in bf16, the published one in fp32" in beside(other, arrays(), record).line
+    )
 
 
 def test_other_weights_another_suite_and_other_examples_are_not_compared_at_all(
@@ -150,12 +154,15 @@ def test_other_weights_another_suite_and_other_examples_are_not_compared_at_all(
 ) -> None:
     other = record.model_copy(update={"entrant": record.entrant.model_copy(update={"weights_sha256": "9" * 64})})
     found = beside(record, arrays(), other)
-    assert found.line == found.note == "published here of other weights: not compared"
+    assert found.line == found.note == "the published record is of other weights: not compared"
     assert not found.within
     elsewhere = record_of("A", robust=0.77, energies=-4.0, n=N, suite={"eps": 0.2})
     assert "under another threat model" in beside(record, arrays(), elsewhere).line
     part = record_of("A", limit=8)
-    assert beside(part, {}, record).line == "published here on 360 examples, on the first 8 examples here: not compared"
+    assert (
+        beside(part, {}, record).line
+        == "the published record is of all examples, yours of the first 8 examples: not compared"
+    )
 
 
 def test_a_measure_that_was_not_published_is_named(record: Record, record_of: RecordOf) -> None:
@@ -164,13 +171,13 @@ def test_a_measure_that_was_not_published_is_named(record: Record, record_of: Re
     assert not found.within
 
 
-@pytest.mark.parametrize(("mine", "where"), [(True, "of the published record"), (False, "here")])
-def test_missing_arrays_are_said_and_never_within(record: Record, mine: bool, where: str) -> None:
+@pytest.mark.parametrize(("mine", "whose"), [(True, "the published"), (False, "your")])
+def test_missing_arrays_are_said_and_never_within(record: Record, mine: bool, whose: str) -> None:
     here, there = arrays(), arrays()
     del (there if mine else here)["energies"]
     found = beside(record, here, theirs=there)
     assert not found.within
-    assert f"energies: the arrays {where} are missing" in found.line
+    assert f"energies: {whose} arrays are missing" in found.line
 
 
 def test_an_array_that_one_alone_has_is_named(record: Record) -> None:

@@ -88,7 +88,10 @@ def test_a_record_that_contradicts_itself_has_no_rank_and_its_page_says_why(
 def test_what_was_found_the_same_before_stays_with_its_time_and_its_audit(record_of: RecordOf, tmp_path: Path) -> None:
     home, record = Home(tmp_path), record_of("A")
     audit = Audit(survivors=597, attacked=300, broken=0, seed=1, most=0.0067, least=0.0)
-    assert audit.words == "0 of 300 broken again: at most 0.67 % of the 597 survivors breakable by it, p >= 0.95"
+    assert (
+        audit.words
+        == "300 of 597 survivors attacked again, 0 broken: at most 0.67 % of the survivors breakable by it, p >= 0.95"
+    )
     first = found(b"x", audit=audit)
     path = write_verification(home, record, first)
     before = path.read_bytes()

@@ -215,7 +215,7 @@ def test_nothing_tried_flags_nobody_and_the_flag_goes_when_its_reason_goes() -> 
     assert not hides_gradients(pair(0, 0))
     flagged = flags_with([other], [pair(100, 20, "x"), pair(100, 40, "y"), pair(100, 1, "z")])
     assert [flag.code for flag in flagged] == ["other", "hidden-gradients"]
-    assert "images made for y break 40 of 100 examples that AutoAttack left (40.0 %)" in flagged[1].message
+    assert "100 images made for y were shown, and 40 break it (40.0 %)" in flagged[1].message
     assert flags_with(flagged, [pair(100, 1)]) == (other,)
 
 

@@ -54,7 +54,7 @@ def test_a_record_without_autoattack_is_verified_as_far_as_it_goes(place) -> Non
     place.edit(lambda plain: plain["measurements"].pop("autoattack"))
     verdict = place.verdict()
     assert verdict.outcome is Outcome.PROVED, verdict
-    assert "right is proved here" in verdict.line
+    assert "% accurate: " in verdict.line
     assert verdict.witnesses == 0
 
 
@@ -153,7 +153,7 @@ def test_a_witness_outside_the_ball_is_one_line(place) -> None:
         x_adv[0, 0, 0, 0] = 1.0 if x[0, 0, 0, 0] < 0.5 else 0.0
 
     _with_witnesses(place, further)
-    one_fault(place.verdict(), "1 witness does not count, outside the ball")
+    one_fault(place.verdict(), "1 witness does not count (outside the ball)")
 
 
 def test_a_witness_that_fools_nobody_is_one_line(place) -> None:
@@ -253,7 +253,7 @@ def test_code_that_the_user_names_is_run(place) -> None:
     harness.judge(spec, "digits", ["standard"], limit=5, out=place.root / "own", device="cpu")
     (verdict,) = harness.verify(place.root / "own", device="cpu")
     assert verdict.outcome is Outcome.CANNOT
-    assert "add --entrants mine_own.model" in verdict.line
+    assert "--entrants mine_own.model" in verdict.line
     (verdict,) = harness.verify(place.root / "own", entrants=(spec,), device="cpu")
     assert verdict.outcome is Outcome.PROVED, verdict
 
@@ -262,7 +262,7 @@ def test_a_record_in_the_place_of_another_is_found_and_leaves_the_marks_alone(pl
     other = place.file.with_name("yours.json")
     place.file.rename(other)
     verdict = place.verifying(mark=True)(other)
-    assert "it belongs in results/digits/partial-12/mine.json" in verdict.line
+    assert "belong in results/digits/partial-12/mine.json" in verdict.line
     assert not place.home.verified.exists()
 
 
