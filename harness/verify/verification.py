@@ -45,7 +45,8 @@ from leaderboards.records.verifications import Verification, verification_path, 
 @dataclass(frozen=True)
 class Verifying:
     """Verifies one record after another on a device; `claims` finds suites and entrants. `audit` survivors are attacked again
-    with `seed` (None: the record's, and one more). `mark` keeps what was found beside the record, where it can be written; None: unless the same was found of it before.
+    with `seed` (None: the record's, and one more). `mark` keeps what was found beside the record, where it can be
+    written; None: unless the same was found of it before.
     Networks are kept from one record to the next."""
 
     claims: Claims
