@@ -116,7 +116,11 @@ class Agreement:
         numbers = [one for one in fine if one.apart is not None]
         parts = [self.headline] if self.headline else []
         if counts:
-            parts.append(f"0 of {' and of '.join(f'{n:,}' for n in counts)} flags differ")
+            # whose these are, where AutoAttack's may be others: its number stands before them
+            odd = any(one.differ or one.reason for one in self.measures)
+            whose = [one.measure for one in fine if one.differ is not None] if odd else []
+            of = f" in {', '.join(whose)}" if whose else ""
+            parts.append(f"0 of {' and of '.join(f'{n:,}' for n in counts)} flags differ{of}")
         parts += [f"{one.measure} {f'within {power(one.apart)}' if one.apart else 'equal'}{one.but}" for one in numbers]
         said = f"as published here: {', '.join(parts)}" if parts else "published here too"
         beside = [self.best_known] if self.best_known else []

@@ -80,6 +80,7 @@ def test_one_example_with_another_flag_is_found_and_counted_once(record: Record)
     found = beside(record, mine)
     assert not found.within
     assert "autoattack: 2 of 200 flags differ" in found.line
+    assert "0 of 200 flags differ in standard, energies, energies equal" in found.line, "of others than AutoAttack"
     assert found.note == "differs from the record published here in autoattack"
 
 
