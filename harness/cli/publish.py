@@ -44,7 +44,6 @@ def command(given: PublishOptions) -> int:
     from harness.run.folders import published_folder, run_folder
     from harness.run.publication import Publication
     from leaderboards.records.home import Home
-    from leaderboards.records.transfers import publish_transfers
 
     to = published_folder(given.to)
     publication = Publication(
@@ -56,7 +55,6 @@ def command(given: PublishOptions) -> int:
         witnesses_at=given.witnesses_at,
     )
     changes = publication()
-    publish_transfers(publication.run, publication.to)
     for change in changes:
         if change.outcome == "refused":
             options.told(f"harness: error: {change.line}")

@@ -89,12 +89,15 @@ def carried(home: Home, old: Record, record: Record) -> Record:
     """A record that takes the place of an old one of the same weights and examples, with what was best known beside it.
 
     What the record knows itself stays. Of the old one, where AutoAttack found other flags or the record knows more, only the
-    images of examples that nothing else has broken are kept. What cannot be read is dropped: it proves nothing.
+    images of examples that nothing else has broken are kept. What cannot be read is dropped: it proves nothing. So is what
+    broke the entrant in another precision, for that is another network.
     """
     if old.best_known is None:
         return record
     then, now = (one.measurements.get(ATTACK) for one in (old, record))
     if now is None or now.arrays is None or now.bounded:
+        return record
+    if then is not None and then.provenance.precision != now.provenance.precision:
         return record
     if record.best_known is None and then is not None and then.arrays == now.arrays:
         return record.model_copy(update={"best_known": old.best_known})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.run.best_known import carried
+from harness.run.best_known import ATTACK, carried
 from leaderboards.records.files import read_record, record_files, record_path, write_record
 from leaderboards.records.home import Home
 from leaderboards.records.schema import Measurement, Record, RecordError, SuiteInfo
@@ -60,9 +60,14 @@ def _bundles(record: Record) -> set[str]:
 
 
 def kept(old: Record, found: Measurement) -> Measurement:
-    """What stands in a record from now on: a bounded answer does not take the place of a complete one of the same attack."""
+    """What stands in a record from now on: a bounded answer does not take the place of a complete one of the same attack, nor
+    of any complete one beside which somebody found images: they break what its flags leave, and would be lost with them."""
     held = old.measurements.get(found.measure)
-    if held is None or not found.bounded or held.bounded or (held.version, held.seed) != (found.version, found.seed):
+    if held is None or not found.bounded or held.bounded:
+        return found
+    if found.measure == ATTACK and old.best_known is not None and old.best_known.found:
+        return held
+    if (held.version, held.seed) != (found.version, found.seed):
         return found
     plain = {key: setting for key, setting in found.settings.items() if key != "bounded"}
     return held if held.settings == plain else found

@@ -8,7 +8,6 @@ that is not as it was written) is refused, and the others are published all the 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,6 @@ from harness.run.merging import Merge, of_the_same
 from harness.run.portable import of_one_place
 from leaderboards.board.agreement import agreement_of
 from leaderboards.board.generation import MEASURE as GENERATION
-from leaderboards.records.collection import collect
 from leaderboards.records.files import (
     file_stem,
     line,
@@ -35,8 +33,9 @@ from leaderboards.records.files import (
 )
 from leaderboards.records.home import Home
 from leaderboards.records.schema import Bundle, Measurement, Record, RecordError
-from leaderboards.records.transfers import read_transfers, write_transfers
-from leaderboards.records.verifications import verification_path
+from leaderboards.records.transfers import publish_transfers
+from leaderboards.records.verifications import proved, verification_path
+from leaderboards.records.witnesses import read_witnesses
 
 Outcome = Literal["published", "replaced", "left alone", "refused"]
 
@@ -79,25 +78,12 @@ class Publication:
             raise BadInput(f"expected an address with http or https as --witnesses-at, got {self.witnesses_at!r}")
         files = self._files()
         with ExitStack() as stack:
-            for home in (self.run, self.to):
-                stack.enter_context(FileLock(home.root / ".lock"))
+            # in one order everywhere: two that publish to each other would wait for ever
+            for root in sorted(home.root.resolve() for home in (self.run, self.to)):
+                stack.enter_context(FileLock(root / ".lock"))
             changes = tuple(self._published(path) for path in files)
-            held, _ = collect(self.to)
-            for suite in {item.record.suite.name for item in held}:
-                whole = (item.record for item in held if item.record.suite.name == suite and not item.record.partial)
-                self._join_transfers(suite, {record.entrant.name: record for record in whole})
+            publish_transfers(self.run, self.to)
             return changes
-
-    def _join_transfers(self, suite: str, records: Mapping[str, Record]) -> None:
-        """Publish which witnesses break which other entrant, where both records are now published as they were tried."""
-        there = read_transfers(self.to.transfers, suite)
-        pairs = {
-            (pair.target, pair.source): pair
-            for pair in (*there.pairs, *read_transfers(self.run.transfers, suite).pairs)
-            if {pair.target, pair.source} <= records.keys() and pair.is_of(records[pair.target], records[pair.source])
-        }
-        if pairs or there.pairs:
-            write_transfers(self.to.transfers, there.with_pairs(pairs.values()))
 
     def _files(self) -> list[Path]:
         """The files of the records that were asked for. Raises BadInput for a name that none has."""
@@ -162,6 +148,9 @@ class Publication:
                 f"expected the conditions that the published record has ({apart[0]}), got others; publish with --all what has"
                 " every measure of it, or publish it elsewhere"
             )
+        if ATTACK in news and before.best_known and news[ATTACK].arrays != before.measurements[ATTACK].arrays:
+            for one in before.best_known.found:  # one that lies at its address alone could not be carried on
+                read_witnesses(self.to.witnesses, one.witnesses)
         known = record.best_known if ATTACK in news or self._breaks_more(record, before) else None
         return record.model_copy(update={"measurements": news, "best_known": known})
 
@@ -219,12 +208,10 @@ class Publication:
             path.read_bytes()
         ):  # it found the same as the file that was there, which is not as it was written
             write_atomically(path, stands.to_json().encode())
-        for bundle in stands.bundles.values():
-            if bundle.address:
-                (self.to.witnesses / bundle.file).unlink(missing_ok=True)
+        self._drop_addressed(stands)
         if GENERATION in new.measurements:
             self._copy_samples(new)
-        if path.read_bytes() == content:
+        if path.read_bytes() == content and proved(self.run, new, content) is not None:
             _copy(verification_path(self.run, new), verification_path(self.to, new))
         if path.read_bytes() == held:
             same = new.measurements or held == content
@@ -233,12 +220,24 @@ class Publication:
         names = ", ".join(new.measurements) or "its card, or what is best known of it"
         return Change(file, "replaced" if before else "published", names)
 
+    def _drop_addressed(self, record: Record) -> None:
+        """Remove bundles that can be fetched from an address, but those that another record has here."""
+        addressed = {bundle.file for bundle in record.bundles.values() if bundle.address}
+        try:
+            records = [read_record(path) for path in record_files(self.to.results)] if addressed else []
+        except RecordError:
+            return
+        here = {bundle.file for one in records for bundle in one.bundles.values() if not bundle.address}
+        for file in addressed - here:
+            (self.to.witnesses / file).unlink(missing_ok=True)
+
     def _copy_samples(self, record: Record) -> None:
-        """Pictures take the place of those of the measurement before."""
+        """Pictures take the place of those of the measurement before. Links are left out: they may lead anywhere."""
         source, target = (record_path(home.samples, record).with_suffix("") for home in (self.run, self.to))
         if source.is_dir():
             shutil.rmtree(target, ignore_errors=True)
-            shutil.copytree(source, target)
+            links = {path.name for path in source.rglob("*") if path.is_symlink()}
+            shutil.copytree(source, target, ignore=lambda _, names: links & set(names))
 
 
 def _made(found: Measurement) -> str:

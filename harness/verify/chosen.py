@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.errors import BadInput
+from leaderboards.records.bounds import MOST_RECORD, read_within
 from leaderboards.records.files import line, record_files
 from zoo.entrant import did_you_mean
 
@@ -48,7 +49,7 @@ def _records(place: Path) -> list[Path]:
 def _names(path: Path) -> set[str]:
     """The name and the spec that a file gives its entrant; its own name where it is no record."""
     try:
-        entrant = json.loads(path.read_bytes())["entrant"]
+        entrant = json.loads(read_within(path, MOST_RECORD, path.name))["entrant"]
         return {path.stem, *(str(entrant[key]) for key in ("name", "spec"))}
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return {path.stem}

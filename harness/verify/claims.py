@@ -115,7 +115,13 @@ class Claims:
 
 def _data_of(suite: str) -> str:
     """What the file of a suite calls its data, which may be code: it is looked at before anything runs it."""
-    return "" if suite in SUITES else str(read_toml(Path(suite), "a suite").get("dataset", ""))
+    if suite in SUITES:
+        return ""
+    if not Path(suite).is_file():  # a pipe would be waited for
+        raise BadInput(
+            f"expected a suite by name or the path of a .toml file, got {line(suite)}; put the file in place"
+        )
+    return str(read_toml(Path(suite), "a suite").get("dataset", ""))
 
 
 def _own_code(record: Record, code: str) -> str:

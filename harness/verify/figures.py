@@ -86,8 +86,9 @@ def _candidates(found: Measurement) -> Iterator[Measure]:
 def differences(found: Measurement, measure: Measure, arrays: Mapping[str, np.ndarray]) -> list[str]:
     """Where a measurement says otherwise than its arrays, one line each."""
     try:
-        again = measure.summarise(arrays, ())
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        with np.errstate(all="ignore"):  # arrays of another form give numbers that are none
+            again = measure.summarise(arrays, ())
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         what = f"{type(error).__name__}: {one_line(error)}"
         return [f"{found.measure}: its numbers cannot be made from its arrays ({what})"]
     lines: list[str] = []

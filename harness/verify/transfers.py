@@ -122,8 +122,12 @@ def transferred(plan: Plan, home: Home, others: Sequence[Home], device: torch.de
         pairs = {(pair.target, pair.source): pair for pair in before.pairs if _stands(pair, held, sources)}
         targets = targets_of(plan, home, held, done.problems)
         for target, found in _shown(plan, _todo(targets, sources, pairs), device, done):
+            try:
+                _keep(home, target, found, done)
+            except RecordError as error:  # what is known of it is lost: it is tried again when that is mended
+                done.problems[target.name] = one_line(error)
+                continue
             pairs |= {(target.name, one.source.name): one.pair for one in found}
-            _keep(home, target, found, done)
         for target in targets:
             _flag(home, target, [pair for pair in pairs.values() if pair.target == target.name], done)
         if pairs or before.pairs:

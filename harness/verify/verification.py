@@ -32,14 +32,14 @@ from harness.verify.audit import Audited, audited
 from harness.verify.claims import Claims
 from harness.verify.evidence import Evidence, gathered
 from harness.verify.figures import recomputed
-from harness.verify.natural import Natural, held_against, shown
+from harness.verify.natural import ROUNDING, Natural, held_against, shown
 from harness.verify.replay import BATCH
 from harness.verify.verdict import Findings, Outcome, Proof, Verdict
 from harness.verify.witnesses import replay
 from leaderboards.records.files import line
 from leaderboards.records.invariants import SURVIVED
 from leaderboards.records.schema import Record
-from leaderboards.records.verifications import Verification, write_verification
+from leaderboards.records.verifications import Verification, verification_path, write_verification
 
 
 @dataclass(frozen=True)
@@ -116,6 +116,8 @@ class Verifying:
     def _model(self, record: Record, suite: Suite, judged: Judged) -> tuple[nn.Module, str]:
         made = [record.measurements[name] for name in ("autoattack", "standard") if name in record.measurements]
         precision = (made or [*record.measurements.values()])[0].provenance.precision if record.measurements else "fp32"
+        if precision not in ROUNDING:
+            raise BadInput(f"expected a precision of {', '.join(ROUNDING)}, got {line(precision, 80)}; measure again")
         key = (judged.weights.sha256, precision, judged.entrant.spec)
         if key not in self._models:
             self._models.clear()  # one at a time: large ones fill a card
@@ -207,7 +209,10 @@ def _verdict(
 
 
 def _marked(evidence: Evidence, verdict: Verdict) -> None:
-    """Keep what was found beside the record; a folder that cannot be written stays as it is."""
+    """Keep what was found beside the record; a folder that cannot be written, or is a link out of the home, stays as it is."""
+    place = verification_path(evidence.home, evidence.record)
+    if not place.resolve().is_relative_to(evidence.home.root.resolve()):
+        return
     found = Verification(
         record_sha256=evidence.sha256,
         verdict=verdict.outcome.value,

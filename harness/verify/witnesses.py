@@ -1,7 +1,8 @@
 """Every witness of a record shown to its classifier again, and what that proves.
 
 A witness that is legal and misclassified proves its example broken, whoever made it. One whose margin is within rounding may
-count on one machine and not on another: it is named and proves nothing here, and is a fault where there are many.
+count on one machine and not on another: it is named and proves nothing here, and is a fault where more than `NARROW` of a
+bundle's, and more than one, are such.
 """
 
 from __future__ import annotations
@@ -13,13 +14,10 @@ from torch import nn
 from harness.data.images import ImageSet
 from harness.errors import BadInput, one_line
 from harness.threat import ThreatModel
-from harness.verify.natural import Natural
+from harness.verify.natural import NARROW, Natural
 from harness.verify.replay import replayed
 from harness.verify.verdict import Findings
 from leaderboards.records.witnesses import Packed
-
-NARROW = 0.01
-"""Of the witnesses of a bundle: how many may be misclassified by less than rounding, and fail here; one always may."""
 
 
 def replay(

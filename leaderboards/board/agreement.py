@@ -84,11 +84,13 @@ class MeasureAgreement:
 
 @dataclass(frozen=True)
 class Agreement:
-    """A record beside the published one of its name. `reason` says why nothing compares; `headline` is the accuracy of both."""
+    """A record beside the published one of its name. `reason` says why nothing compares; `headline` is the accuracy of both,
+    `best_known` what is best known of both where that is not the same."""
 
     entrant: str
     reason: str = ""
     headline: str = ""
+    best_known: str = ""
     measures: tuple[MeasureAgreement, ...] = ()
 
     @property
@@ -102,7 +104,8 @@ class Agreement:
         if self.reason:
             return self.reason
         apart = [one for one in self.measures if not one.within and not one.reason]
-        return f"differs from the published record in {', '.join(one.measure for one in apart)}" if apart else ""
+        differs = f"differs from the published record in {', '.join(one.measure for one in apart)}" if apart else ""
+        return "; ".join(part for part in (differs, self.best_known) if part)
 
     @property
     def line(self) -> str:
@@ -121,8 +124,9 @@ class Agreement:
                 f"{one.measure} {f'within {power(one.apart)}' if one.apart else 'equal'}{one.but}" for one in numbers
             ]
         said = f"as published here: {', '.join(parts)}" if parts else "published here too"
+        beside = [self.best_known] if self.best_known else []
         agree = [f"the same: {', '.join(one.measure for one in fine)}"] if odd and fine else []
-        return "; ".join([said, *odd, *agree])
+        return "; ".join([said, *beside, *odd, *agree])
 
     @property
     def sentence(self) -> str:
@@ -169,7 +173,7 @@ def agreement(
             found.append(MeasureAgreement(measure, reason=reason))
         else:
             found.append(_measured(one, arrays.get(measure), other, theirs.get(measure)))
-    return Agreement(name, "", _headline(mine, published), tuple(found))
+    return Agreement(name, "", _headline(mine, published), _best_known(mine, published), tuple(found))
 
 
 def _other(mine: Measurement, theirs: Measurement) -> str:
@@ -240,6 +244,18 @@ def _headline(mine: Record, published: Record) -> str:
         if len(texts) == 2:
             return f"{title} {texts[0]}, yours {texts[1]}"
     return ""
+
+
+def _best_known(mine: Record, published: Record) -> str:
+    """What is best known of both, by which they are ranked; empty where it is the same, or one of them has no AutoAttack."""
+    found = [
+        record.best_known.value if record.best_known else _value(record, *HEADLINES[0][:2])
+        for record in (published, mine)
+    ]
+    texts = [percent(one.value, one.n) for one in found if one is not None and is_number(one.value)]
+    if (mine.best_known is published.best_known is None) or len(texts) < 2 or texts[0] == texts[1]:
+        return ""
+    return f"best known {texts[0]} as published, yours {texts[1]}"
 
 
 def _value(record: Record, measure: str, value: str) -> Value | None:

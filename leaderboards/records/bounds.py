@@ -6,6 +6,7 @@ The sizes that records have are far below; a file of holes, or one whose header 
 from __future__ import annotations
 
 import hashlib
+import stat
 from pathlib import Path
 
 from leaderboards.records.schema import RecordError
@@ -21,8 +22,14 @@ MOST_HEADER = 16 * 2**20
 
 
 def require_size(path: Path, most: int, where: str) -> None:
-    """Raise RecordError, naming the file as `where`, for one of more than `most` bytes; OSError where there is none."""
-    if (size := path.stat().st_size) > most:
+    """Raise RecordError, naming the file as `where`, for one of more than `most` bytes; OSError where there is none.
+
+    A pipe or a device, which a link in a folder of somebody else's may lead to, has no end: it is no file.
+    """
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise RecordError(f"expected a file in {where}, got a folder, a pipe or a device; remove it")
+    if (size := found.st_size) > most:
         raise RecordError(f"expected at most {most // 2**20} MB in {where}, got {size} bytes; remove the file")
 
 

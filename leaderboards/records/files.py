@@ -125,8 +125,8 @@ def parse_record(content: bytes, where: str) -> Record:
     """
     try:
         # of the encodings that JSON may have, files of records have one: pages and downloads copy their text
-        plain = json.loads(content.decode("utf-8-sig"))
-    except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, a number of 5000 digits, 10^5 brackets
+        plain = json.loads(content.decode("utf-8-sig"), parse_int=_counted)
+    except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, a number of 30 digits, 10^5 brackets
         raise RecordError(f"expected a record in {where}, got no JSON ({line(error)}); measure again") from error
     version = plain.get("schema_version") if isinstance(plain, dict) else None
     if type(version) is not int or version != SCHEMA_VERSION:
@@ -146,6 +146,14 @@ def parse_record(content: bytes, where: str) -> Record:
     except (ValueError, RecursionError) as error:
         raise RecordError(f"expected a record in {where}, got text that no file can hold; measure again") from error
     return up_to_date(record)
+
+
+def _counted(digits: str) -> int:
+    """A whole number, as records have them. Raises ValueError for one beyond 64 bits: no count, no seed is as large, and
+    arithmetic with floats fails of it."""
+    if len(digits) > 20 or not -(2**63) <= int(digits) < 2**64:
+        raise ValueError(f"a whole number of {len(digits)} digits")
+    return int(digits)
 
 
 def seal_problem(content: bytes) -> str:

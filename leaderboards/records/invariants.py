@@ -35,6 +35,16 @@ NOT_AT_THE_LABEL = ("pgd-random-target", "pgd-least-likely", "kl-pgd")
 TIED = 0.001
 """Of the examples: how many natural images two measures may classify differently."""
 
+COUNTED = (
+    ("standard", "correct"),
+    ("standard", "label"),
+    ("standard", "prediction"),
+    ("energies", "natural_correct"),
+    ("autoattack", "stage"),
+    ("autoattack", "reached"),
+)
+"""Arrays of a whole number, or a bool, an example."""
+
 Arrays = Mapping[str, Mapping[str, np.ndarray]]
 
 
@@ -53,9 +63,15 @@ class Material:
         return min(self.record.limit or self.record.suite.examples, self.record.suite.examples)
 
     def of(self, measure: str, name: str) -> np.ndarray | None:
-        """An array of as many numbers as there are examples; None where there is none. Other lengths are named elsewhere."""
+        """Whole numbers (or bool), one an example; None where there are none. `_examples` names arrays of another form."""
         found = self.arrays.get(measure, {}).get(name)
-        return found if found is not None and found.shape == (self.examples,) else None
+        return found if found is not None and found.shape == (self.examples,) and found.dtype.kind in "bui" else None
+
+    @property
+    def counted(self) -> list[tuple[str, str]]:
+        """The arrays that the invariants rest on, by measure and name."""
+        flags = [("energies", f"{attack}.correct") for attack in self.attacks]
+        return [*COUNTED, *flags]
 
     def value(self, measure: str, name: str) -> float | None:
         """A number of the record; None where there is none."""
@@ -72,10 +88,16 @@ class Material:
 
 
 def broken_invariants(record: Record, arrays: Arrays, bundles: Mapping[str, Packed] | None = None) -> list[str]:
-    """What a record contradicts, one plain line each; empty where nothing does. See `Material` for what is given."""
+    """What a record contradicts, one plain line each; empty where nothing does. See `Material` for what is given.
+
+    Nothing is raised, whatever the arrays are.
+    """
     it = Material(record, arrays, bundles or {})
     parts = (_examples, _shares_of_arrays, _stages, _order, _natural, _witnesses, _best_known)
-    return [*impossible(record), *(line for part in parts for line in part(it))]
+    try:
+        return [*impossible(record), *(line for part in parts for line in part(it))]
+    except (TypeError, ValueError, IndexError, KeyError, ArithmeticError) as error:
+        return [f"its arrays are none that its measures make: {type(error).__name__}: {error}"]
 
 
 def missed(record: Record, arrays: Arrays) -> list[str]:
@@ -103,6 +125,9 @@ def _examples(it: Material) -> Iterator[str]:
             if found.ndim == 0 or len(found) != measurement.n:
                 rows = len(found) if found.ndim else "no"
                 yield f"{name}: its array {array} has {rows} rows, and it says {measurement.n} examples"
+        for array, found in it.arrays.get(name, {}).items():
+            if (name, array) in it.counted and (found.ndim > 1 or found.dtype.kind not in "bui"):
+                yield f"{name}: its array {array} is no whole number an example, but {found.dtype} of {found.ndim} dimensions"
         if measurement.bounded and "bounded" not in measurement.settings:
             yield f"{name}: it gives an interval in place of a number, and its settings do not say so"
 
@@ -204,23 +229,23 @@ def _best_known(it: Material) -> Iterator[str]:
     if stage is None:
         yield "best_known: it is given without the flags of AutoAttack"
         return
-    left, counted = stage == SURVIVED, True
+    left, away = stage == SURVIVED, 0
     for name, bundle in it.record.bundles.items():
         if not name.startswith("found "):
             continue
         found = it.bundles.get(name)
         if found is None:
-            counted = counted and bundle.n == 0
+            away += bundle.n  # not here: they are of examples that nothing before them broke
             continue
         inside = found.examples[found.examples < len(left)]
         if len(inside) < len(found) or not left[inside].all():
             yield f"best_known: {name} has witnesses of examples that were broken before it"
         left[inside] = False
     says = known.value.value
-    if counted and says is not None and not close(float(left.mean()), says):
-        unbroken = f"{int(left.sum())} of {len(left)} examples are broken by nothing that it names"
-        yield f"best_known: it says {says:.4g}, and {unbroken}"
-    if counted and (says is None or (known.value.n, known.value.method) != (len(left), "wilson")):
+    unbroken = int(left.sum()) - away
+    if says is not None and not close(unbroken / len(left), says):
+        yield f"best_known: it says {says:.4g}, and {unbroken} of {len(left)} examples are broken by nothing that it names"
+    if says is None or (known.value.n, known.value.method) != (len(left), "wilson"):
         yield f"best_known: it is no share of {len(left)} examples"
     if says is not None and not is_wilson(known.value):
         yield "best_known: it has another interval than its examples give"

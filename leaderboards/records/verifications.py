@@ -94,11 +94,17 @@ def proved(home: Home, record: Record, content: bytes) -> Verification | None:
 
 
 def write_verification(home: Home, record: Record, found: Verification) -> Path:
-    """Keep what was found of a record. One that found the same before stays as it is, with its time and its audit."""
+    """Keep what was found of a record. One that found the same before stays as it is, with its time and its audit.
+
+    So does an answer where nothing could be answered now: that images or weights are not here says nothing of the record.
+    """
     path, there = verification_path(home, record), read_verification(home, record)
     if there is not None:
+        same = there.record_sha256 == found.record_sha256
+        if same and found.verdict == "cannot" != there.verdict:
+            return path
         kept = {"verified_at": there.verified_at, "commit": there.commit}
-        if found.audit is None and there.record_sha256 == found.record_sha256:
+        if found.audit is None and same:
             kept["audit"] = there.audit  # type: ignore[assignment]
         if found.model_copy(update=kept) == there:
             return path

@@ -71,6 +71,7 @@ def test_accuracies_of_a_linear_classifier_fall_stage_by_stage_to_the_closed_for
     assert values["autoattack_accuracy"].value == stages[-1] == closed_form(model, x, y, 0.01, 1).mean()
 
 
+@pytest.mark.slow  # one batch of it is compared in test_run.py
 def test_flags_and_images_equal_pyautoattack_called_directly_in_several_batches() -> None:
     torch.manual_seed(3)
     model = build("digits-cnn", 10, (1, 8, 8)).eval().requires_grad_(False)
@@ -78,9 +79,9 @@ def test_flags_and_images_equal_pyautoattack_called_directly_in_several_batches(
     y = model(images.x).argmax(1)  # an untrained network is right about its own predictions
     y[::7] = (y[::7] + 1) % 10
     threat = ThreatModel("Linf", 0.01)
-    ours = Cascade(seed=5, batch_size=10)(model, images.x, y, threat)
+    ours = Cascade(seed=5, batch_size=14)(model, images.x, y, threat)
     theirs = AutoAttack(model, norm="Linf", eps=0.01, seed=5, version="standard")
-    x_adv, _ = theirs.run_standard_evaluation(images.x, y, batch_size=10)
+    x_adv, _ = theirs.run_standard_evaluation(images.x, y, batch_size=14)
     robust = model(x_adv).argmax(1) == y
     assert 0 < robust.float().mean() < 0.9
     assert ours.robust.tolist() == robust.tolist()

@@ -14,6 +14,7 @@ import pytest
 
 from harness.cli.publish import command
 from harness.errors import BadInput
+from harness.measures import MEASURES
 from harness.run.best_known import known_of, with_found
 from harness.run.publication import Change, Publication
 from leaderboards.records.arrays import measured_arrays, unsound_arrays, write_arrays
@@ -21,7 +22,12 @@ from leaderboards.records.files import read_record, record_path, seal_problem, w
 from leaderboards.records.home import Home
 from leaderboards.records.schema import Counterexamples, Measurement, Record, Value
 from leaderboards.records.transfers import Pair, Transfers, key_of, read_transfers, write_transfers
-from leaderboards.records.verifications import Verification, read_verification, write_verification
+from leaderboards.records.verifications import (
+    Verification,
+    read_verification,
+    verification_path,
+    write_verification,
+)
 from leaderboards.records.witnesses import packed, read_witnesses, write_witnesses
 
 SHIPPED = Home(Path(__file__).resolve().parents[2] / "leaderboards")
@@ -317,6 +323,72 @@ def test_transfers_are_published_where_both_records_are_as_they_were_tried(place
     assert read_transfers(places.to.transfers, "digits").pairs == (kept,)
     places.publish(entrants=("trades",))
     assert read_transfers(places.to.transfers, "digits").pairs == (kept, of_a_stranger)
+
+
+def test_a_damaged_file_of_transfers_takes_nothing_from_the_records(places: Places) -> None:
+    places.run.transfers.mkdir()
+    (places.run.transfers / "digits.json").write_text("{")
+    assert places.publish()["sat"].outcome == "published"
+    (places.run.transfers / "digits.json").unlink()
+    places.to.transfers.mkdir()
+    (places.to.transfers / "digits.json").write_text("{")
+    assert places.publish()["sat"].outcome == "left alone"
+
+
+def test_what_somebody_found_and_lies_at_an_address_is_not_dropped_for_other_flags(places: Places) -> None:
+    places.publish()
+    record = places.record("sat")
+    left = np.flatnonzero(known_of(places.to, record).left)
+    known = counterexample(places.to, record, left[0])
+    write(places.to, known)
+    assert known.best_known is not None
+    bundle = known.best_known.found[0].witnesses
+    away = (places.to.witnesses / bundle.file).rename(places.to.root / "away")
+    stage = measured_arrays(places.run.arrays, record.measurements["autoattack"])
+    stage["stage"] = stage["stage"].copy()
+    stage["stage"][left[1]] = stage["reached"][left[1]] = 3
+    attack = record.measurements["autoattack"]
+    values = MEASURES["autoattack"].summarise(stage, ()).values
+    broken = np.flatnonzero((stage["stage"] >= 0) & (stage["stage"] < 4))
+    mine = changed(record, "autoattack", arrays=write_arrays(places.run.arrays, stage), values=dict(values))
+    mine = changed(mine, "autoattack", witnesses=beside(places.run, broken))
+    assert attack.arrays != mine.measurements["autoattack"].arrays
+    write(places.run, mine)
+    before = places.files()
+    assert "expected witnesses in witnesses/" in places.publish()["sat"].line
+    assert places.files() == before
+    away.rename(places.to.witnesses / bundle.file)
+    assert places.publish()["sat"].outcome == "replaced"
+    now = places.record("sat").best_known
+    assert now is not None
+    assert [one.who for one in now.found] == [f"A{left[0]}"]
+
+
+def test_a_bundle_that_another_record_has_here_stays_where_one_is_published_at_an_address(places: Places) -> None:
+    places.publish()
+    twin = places.record("sat")
+    twin = twin.model_copy(update={"entrant": twin.entrant.model_copy(update={"name": "twin", "spec": "twin"})})
+    write(places.to, twin)
+    bundle = twin.measurements["autoattack"].witnesses
+    assert bundle is not None
+    places.publish(witnesses_at="https://example.org/w", every=True)
+    assert len(read_witnesses(places.to.witnesses, bundle)) == bundle.n
+
+
+def test_a_mark_of_other_bytes_and_a_link_among_pictures_are_not_published(places: Places, tmp_path: Path) -> None:
+    path = places.run.results / "digits" / "sat.json"
+    record = read_record(path)
+    (secret := tmp_path / "secret").write_text("mine")
+    mark = verification_path(places.run, record)
+    mark.parent.mkdir(parents=True)
+    mark.symlink_to(secret)
+    pictures = record_path(places.run.samples, record).with_suffix("")
+    pictures.mkdir(parents=True)
+    (pictures / "class-000.png").write_bytes(b"a picture")
+    (pictures / "class-001.png").symlink_to(secret)
+    places.publish()
+    assert b"mine" not in places.files().values()
+    assert b"a picture" in places.files().values()
 
 
 def test_another_entrant_does_not_take_a_published_name(places: Places) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from leaderboards.board.agreement import Agreement, agreement
 from leaderboards.board.rounding import FARTHEST, ROUNDING
-from leaderboards.records.schema import Measurement, Record
+from leaderboards.records.schema import BestKnown, Measurement, Record
 
 RecordOf = Callable[..., Record]
 N = 200
@@ -47,6 +47,22 @@ def test_equal_records_agree_and_say_what_was_compared(record: Record) -> None:
     assert found.within
     assert found.line == "as published here: AutoAttack 77.0, yours 77.0, 0 of 200 flags differ, energies equal"
     assert found.note == ""
+
+
+def test_what_is_best_known_of_one_alone_is_told_for_it_ranks(record: Record) -> None:
+    known = BestKnown(
+        value=record.measurements["autoattack"].values["autoattack_accuracy"].model_copy(update={"value": 0.7})
+    )
+    lowered = record.model_copy(update={"best_known": known})
+    for mine, published, said in (
+        (record, lowered, "70.0 as published, yours 77.0"),
+        (lowered, record, "77.0 as published, yours 70.0"),
+    ):
+        found = beside(mine, arrays(), published)
+        assert found.within, "both measured the same"
+        assert f"energies equal; best known {said}" in found.line
+        assert found.note == f"best known {said}"
+    assert beside(lowered, arrays(), lowered).note == ""
 
 
 def test_numbers_are_compared_as_shares_of_the_largest_of_their_array(record: Record) -> None:

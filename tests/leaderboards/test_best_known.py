@@ -38,8 +38,13 @@ def bundle(name: str) -> Bundle:
 
 def lowered(record: Record, to: float, *flags: Flag, who: str = "Ada", source: str = "challenge") -> Record:
     """A record with a best known value; it is what somebody handed in."""
+    robust = float(record.measurements["autoattack"].values["autoattack_accuracy"])
     found = Counterexamples(
-        source=source, who=who, how="by <hand>", found_at="2026-11-21T20:00:00+00:00", witnesses=bundle("1")
+        source=source,
+        who=who,
+        how="by <hand>",
+        found_at="2026-11-21T20:00:00+00:00",
+        witnesses=bundle("1").model_copy(update={"n": round(360 * robust) - round(360 * to)}),
     )
     value = proportion(np.arange(360) < round(360 * to))
     return record.model_copy(update={"best_known": BestKnown(value=value, found=(found,), flags=flags)})
@@ -192,7 +197,7 @@ def test_the_page_of_an_entrant_says_what_is_best_known_who_found_it_how_and_whe
         "Ada & <b>Eve</b>",
         "by <hand>",
         "2026-11-21",
-        "3",
+        "18",
         "0" * 12,
     ]
     assert "<dt>Best known, here</dt><dd><strong>55.0" in page

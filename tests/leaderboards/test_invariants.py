@@ -162,6 +162,20 @@ def test_what_is_best_known_is_what_nothing_broke(sound: tuple[Record, Arrays]) 
     assert any("no share of 100 examples" in line for line in lines(0.48, [3, 4], n=99))
 
 
+def test_what_is_best_known_is_counted_where_its_bundle_is_not_here(sound: tuple[Record, Arrays]) -> None:
+    """Else a record could name images that nobody has, and say that they broke nothing."""
+    record, found = sound
+    beside = Counterexamples(
+        source="challenge", who="A", how="B", found_at="2026-11-21", witnesses=Bundle(sha256="b" * 64, n=2, size=1)
+    )
+    for count, said in (
+        (48, []),
+        (50, ["best_known: it says 0.5, and 48 of 100 examples are broken by nothing that it names"]),
+    ):
+        known = BestKnown(value=Value(**counted(count), level=0.95, method="wilson", n=100), found=(beside,))
+        assert broken_invariants(record.model_copy(update={"best_known": known}), found) == said
+
+
 def test_wilsons_interval_is_that_of_statsmodels() -> None:
     from statsmodels.stats.proportion import proportion_confint
 

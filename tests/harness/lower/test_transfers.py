@@ -182,6 +182,23 @@ def test_a_partial_run_an_entrant_that_fails_and_a_damaged_bundle_take_nothing_f
     assert met == {(t, s) for t in "abc" for s in "abd" if t != s}
 
 
+def test_one_whose_counterexamples_are_lost_takes_nothing_from_the_others_and_is_tried_again(greys, board) -> None:
+    home, plan, _ = board
+    transferred(plan, home, (), CPU)
+    whole = greys.files(home.root)
+    targets = [name for name in NAMES if record_of(home, name).best_known]
+    (lost,) = record_of(home, targets[0]).best_known.found[:1]
+    (home.witnesses / lost.witnesses.file).unlink()
+    (home.transfers / "greys.json").unlink()
+    done = transferred(plan, home, (), CPU)
+    assert list(done.problems) == targets[:1]
+    met = {(pair.target, pair.source) for pair in read_transfers(home.transfers, "greys").pairs}
+    assert met == {(t, s) for t in NAMES for s in NAMES if t != s and t != targets[0]}
+    (home.witnesses / lost.witnesses.file).write_bytes(whole[f"witnesses/{lost.witnesses.file}"])
+    assert not transferred(plan, home, (), CPU).problems
+    assert greys.files(home.root) == whole
+
+
 def pair(tried: int, broken: int, source: str = "s") -> Pair:
     return Pair(
         target="t", weights_sha256="w", flags_sha256="f" * 64, source=source, bundle_sha256="b" * 64, tried=tried, broken=broken
