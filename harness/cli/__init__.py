@@ -1,6 +1,6 @@
 """The command line: one file a verb. Nothing imports it; it turns strings into objects and errors into one line.
 
-Exit status: 0 done; 1 a gate or a task failed; 2 bad input; 3 a gate is undecided.
+Exit status: 0 done; 1 a gate or a task failed; 2 bad input; 3 a gate is undecided, or a record cannot be proved here.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ class _Lazy(click.Group):
         "verify": "Prove records again, witness by witness.",
         "baseline": "Write the baseline for harness check, from a record.",
         "challenge": "Hand in images that break what a record calls robust.",
-        "publish": "Publish the records of a run.",
+        "publish": "Copy the records of a run to the published ones.",
         "render": "Render the leaderboards from the records.",
-        "export": "Write records in the forms of others: every-eval-ever, in-toto.",
+        "export": "Write records for other places to read: every-eval-ever, in-toto.",
     }
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -50,7 +50,7 @@ class _Lazy(click.Group):
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="harness")
 def harness() -> None:
-    """Robust classifiers read as energy-based models: measure them, rank them, train them."""
+    """Robust classifiers read as energy-based models: measure them, rank them, train them, prove the numbers."""
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -42,9 +42,9 @@ class ChallengeOptions:
 @click.option("--suite", "suite_name", required=True, help="A suite by name, or the path of a .toml file.")
 @click.option("--entrant", required=True, help="Whom the images break, in any form that harness run takes.")
 @click.argument("file", type=options.PATH)
-@click.option("--who", default="", help="Who found the images; stands on the entrant's page. Required.")
+@click.option("--who", default="", help="Who found the images; stands on the entrant's page.  [required]")
 @click.option(
-    "--how", default="", help="The attack, and where it is described; stands on the entrant's page. Required."
+    "--how", default="", help="The attack, and where it is described; stands on the entrant's page.  [required]"
 )
 @options.out
 @options.data_dir
@@ -57,6 +57,9 @@ class ChallengeOptions:
 @options.typed(ChallengeOptions)
 def command(given: ChallengeOptions) -> int:
     """Hand in images that break what the record of an entrant calls robust.
+
+    Each image is checked; illegal ones are refused with the reason. What breaks lowers the best known value. The record of the
+    run (--out) changes; a published one is copied there first.
 
     FILE is an .npz with image or x_adv, and index where the images are not of the first examples; or a .pt with a tensor
     (N, C, H, W), as RobustBench takes it.
@@ -91,11 +94,11 @@ def command(given: ChallengeOptions) -> int:
     if given.as_json:
         click.echo(json.dumps(found.plain, allow_nan=False))
     else:
-        show(found, out)
+        show(found, given.out)
     return 0
 
 
-def show(found: Challenged, out: Path) -> None:
+def show(found: Challenged, out: Path | None) -> None:
     """The verdict on stdout: what was refused, and what is best known now."""
     for one in found.refused[:SHOWN]:
         click.echo(f"refused: {one}")
@@ -104,4 +107,5 @@ def show(found: Challenged, out: Path) -> None:
     click.echo(found.line)
     if found.path is not None:
         click.echo(str(found.path))
-        options.told(f"see it: harness render --out {shlex.quote(str(out))}")
+        at = "" if out is None else f" --out {shlex.quote(str(out))}"
+        options.told(f"see it: harness render{at}")

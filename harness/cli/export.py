@@ -36,7 +36,7 @@ class ExportOptions:
 )  # fmt: skip
 @options.typed(ExportOptions)
 def command(given: ExportOptions) -> int:
-    """Write records as files that others read. RECORD_OR_DIR is a record, or a folder of them [default: leaderboards/ of
+    """Write records as files that other places read. RECORD_OR_DIR is a record, or a folder of them [default: leaderboards/ of
     the checkout, else runs/].
 
     every-eval-ever: one JSON file a record with its headline values, and one JSONL file with its examples.
@@ -58,7 +58,7 @@ def command(given: ExportOptions) -> int:
         click.echo(str(path))
     for reason in done.refused:
         options.told(f"refused: {reason}")
-    options.told(f"{len(done.written)} files written, {len(done.refused)} records refused")
+    options.told(f"written: {len(done.written)} files; refused: {len(done.refused)} records")
     return 1 if done.refused else 0
 
 

@@ -99,8 +99,8 @@ allow_pickle = click.option(
 out = click.option(
     "--out",
     type=PATH,
-    help="Of records, arrays, shards and pages [default: runs/ of the checkout]. What the checkout publishes (leaderboards/) is"
-    " shown beside them; only --out leaderboards and harness publish change it.",
+    help="The folder of records, arrays, shards and pages [default: runs/ of the checkout]. The published records"
+    " (leaderboards/) stand beside them and stay as they are; harness publish, or --out leaderboards, changes them.",
 )
 
 

@@ -28,7 +28,7 @@ class PublishOptions:
 @click.argument("run", metavar="[RUN]", required=False, type=options.PATH)
 @click.option("--entrants", help="Comma-separated: these alone, by name.")
 @click.option("--suite", help="Records of this suite alone, by its name.")
-@click.option("--to", type=options.PATH, help="Where to  [default: leaderboards/ of the checkout]")
+@click.option("--to", type=options.PATH, help="The folder to publish to  [default: leaderboards/ of the checkout]")
 @click.option("--all", "every", is_flag=True, help="Also records that agree with the published ones within rounding.")
 @click.option(
     "--witnesses-at", metavar="ADDRESS", default="",
@@ -36,10 +36,11 @@ class PublishOptions:
 )  # fmt: skip
 @options.typed(PublishOptions)
 def command(given: PublishOptions) -> int:
-    """Publish the records of a run (default: runs/ of the checkout), with their arrays, witnesses and pictures.
+    """Copy the records of RUN to the published ones, with their arrays, witnesses and pictures. RUN is a folder
+    [default: runs/ of the checkout].
 
-    A record that agrees with the published one within rounding leaves it alone. Partial and bounded records are refused, and
-    those that are not as they were written. Exit status: 0 done, 1 one was refused, 2 bad input.
+    Where a record agrees with the published one within rounding, nothing changes. Refused: partial and bounded records, and
+    those that were changed after they were written. Exit status: 0 done, 1 one was refused, 2 bad input.
     """
     from harness.run.folders import published_folder, run_folder
     from harness.run.publication import Publication

@@ -32,21 +32,19 @@ class VerifyOptions:
 @click.command(name="verify")
 @click.argument("places", metavar="RECORD_OR_DIR...", nargs=-1, required=True, type=options.PATH)
 @click.option(
-    "--entrants", help="Comma-separated: these alone, by name or spec. Own code runs only for those named here."
+    "--entrants", help="Comma-separated: these alone, by name or spec. Code of your own runs only for those named here."
 )
 @click.option(
     "--audit", type=int, default=0, callback=options.not_negative,
-    help="Attack N random survivors again with another seed, and say what that excludes.",
+    help="Attack N random examples that AutoAttack left again, with another seed, and say what that excludes.",
 )  # fmt: skip
-@click.option(
-    "--seed", type=int, callback=options.not_negative, help="Of the audit [default: the record's, and one more]."
-)
+@click.option("--seed", type=int, callback=options.not_negative, help="Of the audit [default: the record's plus 1].")
 @click.option(
     "--save", type=options.PATH, help="Keep images that break survivors: <folder>/<entrant>.npz, for harness challenge."
 )
 @click.option(
     "--mark/--no-mark", default=None,
-    help="Note beside the records what was found; pages show it [default: where the note there says something else].",
+    help="Note beside the records what was found, for pages to show  [default: where no note says the same].",
 )  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="The verdicts as JSON on stdout.")
 @click.option("--junit", "junit_file", type=options.PATH, help="Write JUnit XML: one test case a record.")

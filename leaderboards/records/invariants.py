@@ -111,7 +111,7 @@ def missed(record: Record, arrays: Arrays) -> list[str]:
         correct = it.of("energies", f"{attack}.correct")
         if correct is not None and (n := int(((stage == SURVIVED) & ~correct.astype(bool)).sum())):
             found.append(
-                f"{attack} of energies broke {n} of {len(stage)} examples that AutoAttack left: less is robust than it says"
+                f"{attack} of energies broke {n} of the examples that AutoAttack left: fewer are robust than its number says"
             )
     return found
 

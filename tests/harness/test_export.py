@@ -38,7 +38,7 @@ def test_outside_a_checkout_the_records_of_runs_are_exported(runs: Home, capsys:
     files = [Path(name) for name in said.out.splitlines()]
     assert len(files) == 4
     assert all(path.is_file() and path.is_relative_to("runs/exports/data") for path in files)
-    assert "4 files written, 0 records refused" in said.err
+    assert "written: 4 files; refused: 0 records" in said.err
 
 
 def test_in_a_checkout_those_that_it_publishes_are_exported(runs: Home, capsys: pytest.CaptureFixture[str]) -> None:

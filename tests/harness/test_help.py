@@ -22,7 +22,19 @@ def imported_by(program: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "verb", ["list", "list suites", "list measures", "list recipes", "list entrants", "render", "export"]
+    "verb",
+    [
+        "list",
+        "list suites",
+        "list measures",
+        "list recipes",
+        "list entrants",
+        "render",
+        "export",
+        "verify",
+        "publish",
+        "challenge",
+    ],
 )
 def test_help_imports_nothing_slow(verb: str) -> None:
     arguments = [*verb.split(), "--help"]

@@ -107,7 +107,7 @@ def test_an_example_that_a_single_attack_breaks_alone_is_told_and_many_are_a_con
     record = with_value(record, "energies", "pgd.accuracy", **counted(int(correct.sum())))
     assert broken_invariants(record, found) == []
     assert missed(record, found) == [
-        "pgd of energies broke 1 of 100 examples that AutoAttack left: less is robust than it says"
+        "pgd of energies broke 1 of the examples that AutoAttack left: fewer are robust than its number says"
     ]
 
 
