@@ -25,6 +25,7 @@ from leaderboards.records.home import Home
 from leaderboards.records.invariants import broken_invariants, missed
 from leaderboards.records.renames import renamed
 from leaderboards.records.schema import Arrays, Bundle, Record, RecordError
+from leaderboards.records.standing import twin_of
 from leaderboards.records.witnesses import Packed, read_witnesses
 
 TIMEOUT = 60.0
@@ -84,7 +85,9 @@ def gathered(path: Path, findings: Findings, *, download: bool = False) -> Evide
             arrays[name] = renamed(name, read)
     bundles = {}
     for name, bundle in record.bundles.items():
-        if (packed := _bundle(home, name, bundle, findings, download)) is not None:
+        if twin := twin_of(name, bundle, record):
+            findings.faults.append(f"{name}: its bundle is that of {twin}")
+        elif (packed := _bundle(home, name, bundle, findings, download)) is not None:
             bundles[name] = packed
     findings.faults += broken_invariants(record, arrays, bundles)
     findings.notes += missed(record, arrays)

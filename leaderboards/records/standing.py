@@ -9,7 +9,7 @@ import numpy as np
 
 from leaderboards.records.home import Home
 from leaderboards.records.invariants import broken_invariants
-from leaderboards.records.schema import Record, RecordError
+from leaderboards.records.schema import Bundle, Record, RecordError
 from leaderboards.records.verifications import UNVERIFIED, Verification, proved
 from leaderboards.records.witnesses import Packed, read_witnesses
 
@@ -34,6 +34,19 @@ class Standing:
         return tuple(f"not ranked, for it contradicts itself: {one}" for one in self.contradictions)
 
 
+def twin_of(name: str, bundle: Bundle, record: Record) -> str:
+    """For witnesses that were found beside AutoAttack: the name before `name`, of such or of AutoAttack, under which a record
+    names the same bundle; empty without one, and for a bundle without witnesses.
+
+    Those are of other examples than all before them, so the record contradicts itself; a hundred copies would fill the memory.
+    """
+    if not name.startswith("found ") or not bundle.n:
+        return ""
+    among = {key: held for key, held in record.bundles.items() if key == "autoattack" or key.startswith("found ")}
+    first = next(before for before, held in among.items() if held.sha256 == bundle.sha256)
+    return "" if first == name else first
+
+
 def standing(home: Home, record: Record, content: bytes, arrays: Mapping[str, Mapping[str, np.ndarray]]) -> Standing:
     """How a record stands whose file has these bytes. `arrays` are its sound ones, by measure and by the names of today.
 
@@ -42,6 +55,9 @@ def standing(home: Home, record: Record, content: bytes, arrays: Mapping[str, Ma
     bundles: dict[str, Packed] = {}
     damaged: list[str] = []
     for name, bundle in record.bundles.items():
+        if twin := twin_of(name, bundle, record):  # held in memory once
+            damaged.append(f"{name}: its bundle is that of {twin}")
+            continue
         if not (home.witnesses / bundle.file).exists():
             continue
         try:

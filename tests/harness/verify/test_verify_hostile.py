@@ -17,6 +17,7 @@ from leaderboards.records.arrays import read_arrays, write_arrays
 from leaderboards.records.collection import collect
 from leaderboards.records.schema import Bundle, RecordError
 from leaderboards.records.verifications import read_verification, verification_path
+from leaderboards.records.witnesses import read_witnesses
 
 
 @pytest.mark.parametrize("kind", ["a device without end", "a pipe"])
@@ -48,6 +49,22 @@ def test_a_bundle_that_says_it_has_terabytes_is_not_fetched(tmp_path: Path) -> N
     bundle = Bundle(sha256="0" * 64, n=1, size=2**40, address="http://localhost:9/it")
     with pytest.raises(RecordError, match="at most 1024 MB, got 1099511627776 bytes"):
         fetched(bundle, tmp_path / "it")
+
+
+def test_a_bundle_that_a_record_names_a_hundred_times_is_read_once(place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hundred copies of a large one would fill the memory of whoever renders or verifies."""
+    read: list[str] = []
+    for module in ("harness.verify.evidence", "leaderboards.records.standing"):
+        monkeypatch.setattr(
+            f"{module}.read_witnesses", lambda folder, one: read.append(one.sha256) or read_witnesses(folder, one)
+        )
+    attack = place.plain()["measurements"]["autoattack"]
+    one = {"source": "challenge", "who": "a", "how": "b", "found_at": "c", "witnesses": attack["witnesses"]}
+    known = {"value": attack["values"]["autoattack_accuracy"], "found": [one] * 100}
+    place.edit(lambda plain: plain.update(best_known=known))
+    assert "found 1: its bundle is that of autoattack" in place.verdict().faults
+    collect(place.home)
+    assert len(read) == 2
 
 
 def test_a_mark_stays_where_the_weights_are_not_here_and_goes_where_they_are_others(place) -> None:
