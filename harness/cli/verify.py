@@ -19,7 +19,7 @@ class VerifyOptions:
     audit: int
     seed: int | None
     save: Path | None
-    mark: bool
+    mark: bool | None
     as_json: bool
     junit_file: Path | None
     device: str
@@ -43,8 +43,9 @@ class VerifyOptions:
     "--save", type=options.PATH, help="Keep images that break survivors: <folder>/<entrant>.npz, for harness challenge."
 )
 @click.option(
-    "--mark/--no-mark", default=True, help="Note beside the records what was found, for pages to show  [default: mark]."
-)
+    "--mark/--no-mark", default=None,
+    help="Note beside the records what was found, for pages to show  [default: where no note says the same].",
+)  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="The verdicts as JSON on stdout.")
 @click.option("--junit", "junit_file", type=options.PATH, help="Write JUnit XML: one test case a record.")
 @options.device

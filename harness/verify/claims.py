@@ -20,6 +20,7 @@ from harness.toml import read_toml
 from harness.verify.verdict import Findings
 from leaderboards.records.files import line
 from leaderboards.records.schema import Record
+from zoo.architectures import is_own
 
 _Key = tuple[str, ...]
 
@@ -80,6 +81,10 @@ class Claims:
             return None
         try:
             entrant = self.models.get(name) or self._entrant(spec, suite)
+            built = entrant.card.architecture if name not in self.models else ""
+            if is_own(built) and not self._may_run(record, built):  # a card beside the weights may name code
+                findings.missing.append(_own_code(record, built))
+                return None
             if entrant.missing():
                 if not self.download and entrant.card.source == "robustbench":  # an own file has no download
                     findings.missing.append("its weights are not here; run the same command with --download")

@@ -116,8 +116,6 @@ def _bundle(home: Home, name: str, bundle: Bundle, findings: Findings, download:
         else:
             findings.faults.append(f"{name}: {one_line(error)}")
         return None
-    if path.stat().st_size != bundle.size:
-        findings.faults.append(f"{name}: its bundle has {path.stat().st_size} bytes, and the record says {bundle.size}")
     return found
 
 

@@ -37,8 +37,8 @@ class Findings:
 
 @dataclass(frozen=True)
 class Proof:
-    """What a classifier showed here: of `examples`, `misclassified` as they are, and `broken` (m,) by witnesses; `beside` of
-    those by witnesses that were found beside AutoAttack."""
+    """What a classifier showed here: of `examples`, `misclassified` as they are, so many broken by AutoAttack's `witnesses`,
+    and `beside` these by witnesses of others."""
 
     examples: int
     misclassified: int

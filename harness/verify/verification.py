@@ -45,14 +45,15 @@ from leaderboards.records.verifications import Verification, verification_path, 
 @dataclass(frozen=True)
 class Verifying:
     """Verifies one record after another on a device; `claims` finds suites and entrants. `audit` survivors are attacked again
-    with `seed` (None: the record's, and one more). `mark` keeps what was found beside the record, where it can be written.
+    with `seed` (None: the record's, and one more). `mark` keeps what was found beside the record, where it can be
+    written; None: unless the same was found of it before.
     Networks are kept from one record to the next."""
 
     claims: Claims
     device: torch.device
     audit: int = 0
     seed: int | None = None
-    mark: bool = True
+    mark: bool | None = None
     save: Path | None = None
     _models: dict[tuple[str, str, str], nn.Module] = field(default_factory=dict)
 
@@ -67,8 +68,8 @@ class Verifying:
                 proof, audit = self._asked(evidence, *there, findings)
         verdict = _verdict(shown_as or str(path), path, evidence, findings, proof, audit)
         verdict = replace(verdict, seconds=round(time.perf_counter() - begun, 3))
-        if self.mark and evidence is not None and evidence.in_place:
-            _marked(evidence, verdict)
+        if self.mark is not False and evidence is not None and evidence.in_place:
+            _marked(evidence, verdict, renew=self.mark is True)
         if self.save is not None and audit is not None and len(audit.examples):
             _saved(self.save, verdict, audit)
         return verdict
@@ -162,7 +163,7 @@ def verify(
     allow_pickle: Sequence[str] = (),
     own: Sequence[str] = (),
     models: Mapping[str, zoo.Entrant] | None = None,
-    mark: bool = True,
+    mark: bool | None = None,
     save: Path | None = None,
 ) -> Iterator[Verdict]:
     """Verify the records of these files (harness.verify.chosen finds them), one verdict each, in their order.
@@ -208,7 +209,7 @@ def _verdict(
     )
 
 
-def _marked(evidence: Evidence, verdict: Verdict) -> None:
+def _marked(evidence: Evidence, verdict: Verdict, renew: bool) -> None:
     """Keep what was found beside the record; a folder that cannot be written, or is a link out of the home, stays as it is."""
     place = verification_path(evidence.home, evidence.record)
     if not place.resolve().is_relative_to(evidence.home.root.resolve()):
@@ -225,7 +226,7 @@ def _marked(evidence: Evidence, verdict: Verdict) -> None:
         audit=verdict.audit,
     )
     try:
-        write_verification(evidence.home, evidence.record, found)
+        write_verification(evidence.home, evidence.record, found, renew)
     except OSError:
         return
 

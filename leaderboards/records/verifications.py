@@ -93,15 +93,16 @@ def proved(home: Home, record: Record, content: bytes) -> Verification | None:
     return found if found is not None and found.verdict == "proved" and found.of(content) else None
 
 
-def write_verification(home: Home, record: Record, found: Verification) -> Path:
-    """Keep what was found of a record. One that found the same before stays as it is, with its time and its audit.
+def write_verification(home: Home, record: Record, found: Verification, renew: bool = False) -> Path:
+    """Keep what was found of a record. One that came to the same verdict on the same file stays as it is, with its time and its
+    audit, unless it is to be renewed: who proves a committed record again, or audits it, changes no committed file.
 
     So does an answer where nothing could be answered now: that images or weights are not here says nothing of the record.
     """
     path, there = verification_path(home, record), read_verification(home, record)
     if there is not None:
         same = there.record_sha256 == found.record_sha256
-        if same and found.verdict == "cannot" != there.verdict:
+        if same and (found.verdict == "cannot" != there.verdict or (found.verdict == there.verdict and not renew)):
             return path
         kept = {"verified_at": there.verified_at, "commit": there.commit}
         if found.audit is None and same:

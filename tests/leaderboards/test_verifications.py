@@ -97,6 +97,12 @@ def test_what_was_found_the_same_before_stays_with_its_time_and_its_audit(record
     before = path.read_bytes()
     write_verification(home, record, found(b"x", verified_at="2027-01-01T00:00:00+00:00"))
     assert path.read_bytes() == before
+    write_verification(home, record, found(b"x", audit=audit.model_copy(update={"seed": 2})))
+    assert path.read_bytes() == before, "an audit by somebody else changes no committed file"
+    write_verification(home, record, renewed := found(b"x", audit=audit.model_copy(update={"seed": 2})), renew=True)
+    assert read_verification(home, record) == renewed
+    write_verification(home, record, found(b"x", "differs"))
+    assert proved(home, record, b"x") is None, "another verdict is told"
     write_verification(home, record, found(b"y"))
     assert read_verification(home, record) == found(b"y"), "another file: its audit goes"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.server
 import json
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -242,6 +243,19 @@ def test_code_that_a_record_names_is_not_run_unasked(place) -> None:
     for words in (["--suite", "digits", "--dataset", "trap:data"], ["--suite", "trap.toml"]):
         place.edit(lambda plain, said=words: plain.update(suite_words=said))
         assert "it runs code by the name that the record gives" in "".join(place.verdict().missing)
+
+
+def test_a_card_that_names_code_as_the_architecture_runs_none(place) -> None:
+    """A folder of somebody else's brings its own zoo/: a record that names its entrant by name alone is enough."""
+    (place.root / "trapped.py").write_text("raise SystemExit('it ran')\n")
+    card = place.weights.with_suffix(".json")
+    card.write_text(json.dumps({**json.loads(card.read_text()), "architecture": "trapped:net"}))
+    for spec in ("mine", f"checkpoint:{place.weights.relative_to(place.root)}"):
+        place.edit(lambda plain, said=spec: plain["entrant"].update(spec=said, architecture="trapped:net"))
+        verdict = place.verdict()
+        assert "it runs code by the name that the record gives (trapped:net)" in verdict.line
+    claims = replace(place.verifying().claims, own=("mine",))
+    assert "it ran" in replace(place.verifying(), claims=claims)(place.file).line
 
 
 def test_code_that_the_user_names_is_run(place) -> None:
