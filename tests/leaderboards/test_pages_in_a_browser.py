@@ -107,7 +107,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, record_of: RecordOf) -> Path:
     records = (
         record_of("nine", robust=0.09, energies=-7.5),
         record_of("ten", robust=0.1, energies=-10.25, smoothness=2.0),
-        record_of("hundred", robust=1.0, energies=3.0, flags=flags, smoothness=0.5),
+        record_of("hundred", standard=1.0, robust=1.0, energies=3.0, flags=flags, smoothness=0.5),
         record_of("half", robust=0.5, entrant={"source": "robustbench"}),
         record_of(
             HOSTILE,
@@ -387,6 +387,7 @@ def test_three_chosen_entrants_are_compared(board: Path, visit: Callable[..., Vi
     page.get_by_role("link", name="hundred").click()
     assert page.get_by_role("heading", level=1).inner_text() == "hundred"
     page.get_by_role("link", name="Compare with others").click()
+    until(page, "document.querySelectorAll('#compared thead th').length", 2)  # the page's script may take a moment
     assert page.locator("#compared thead th").all_inner_texts() == ["Number", "hundred"]
     assert page.title() != "pwned"
     assert visited.said == []
