@@ -39,8 +39,9 @@ def command(given: PublishOptions) -> int:
     """Copy the records of RUN to the published ones, with their arrays, witnesses and pictures. RUN is a folder
     [default: runs/ of the checkout].
 
-    Where a record agrees with the published one within rounding, nothing changes. Refused: partial and bounded records, and
-    those that were changed after they were written. Exit status: 0 done, 1 one was refused, 2 bad input.
+    Where a record agrees with the published one within rounding, nothing changes. Partial and bounded records are left alone,
+    or refused where --entrants names them. Records that were changed after they were written are refused. Nothing is replayed:
+    harness verify does that. Exit status: 0 done, 1 one was refused, 2 bad input.
     """
     from harness.run.folders import published_folder, run_folder
     from harness.run.publication import Publication
@@ -63,5 +64,6 @@ def command(given: PublishOptions) -> int:
             click.echo(escaped(change.line))
     if any(change.outcome in ("published", "replaced") for change in changes):
         here = to.relative_to(Path.cwd()) if to.is_relative_to(Path.cwd()) else to
+        click.echo(f"prove it: harness verify {shlex.quote(str(here))}")
         click.echo(f"see it: harness render --out {shlex.quote(str(here))}")
     return int(any(change.outcome == "refused" for change in changes))

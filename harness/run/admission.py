@@ -13,8 +13,13 @@ from leaderboards.records.schema import Record, RecordError
 from leaderboards.records.witnesses import Packed, read_witnesses
 
 
+class NotWhole(RecordError):
+    """A record that is sound, and does not stand for its entrant on the whole suite."""
+
+
 def admitted(home: Home, path: Path) -> tuple[Record, bytes]:
-    """A record from its file in a home, and the file's bytes. Raises RecordError for one that may not be published."""
+    """A record from its file in a home, and the file's bytes. Raises RecordError for one that may not be published, and
+    NotWhole for one that is partial or bounded."""
     file = path.relative_to(home.results).as_posix()
     content = read_within(path, MOST_RECORD, file)
     record = parse_record(content, file)
@@ -26,13 +31,13 @@ def admitted(home: Home, path: Path) -> tuple[Record, bytes]:
 
 
 def _require_whole(record: Record) -> None:
-    """Raises RecordError for a record that does not stand for its entrant on the whole suite."""
+    """Raises NotWhole for a record that does not stand for its entrant on the whole suite."""
     if record.limit is not None:
-        raise RecordError(
+        raise NotWhole(
             f"it is partial: the first {record.limit} of {record.suite.examples} examples; publish a record of all of them"
         )
     if bounded := [name for name, found in record.measurements.items() if found.bounded]:
-        raise RecordError(
+        raise NotWhole(
             f"{bounded[0]} is bounded: an interval, not a number; complete it with harness run --measures {bounded[0]}"
         )
 

@@ -16,7 +16,7 @@ from typing import Literal
 from filelock import FileLock
 
 from harness.errors import BadInput, one_line
-from harness.run.admission import admitted
+from harness.run.admission import NotWhole, admitted
 from harness.run.best_known import ATTACK, known_of
 from harness.run.merging import Merge, of_the_same
 from harness.run.portable import of_one_place
@@ -108,6 +108,8 @@ class Publication:
             before = self._there(record)
             new = self._new(record, before)
             return self._placed(file, content, new, before)
+        except NotWhole as error:  # runs hold such records beside the others: who names none does not ask for them
+            return Change(line(file), "refused" if self.entrants else "left alone", one_line(error))
         except (RecordError, BadInput) as error:
             return Change(line(file), "refused", one_line(error))
 

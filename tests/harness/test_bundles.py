@@ -130,7 +130,7 @@ class Killed(BaseException):
     """The process is gone."""
 
 
-@pytest.mark.parametrize("moment", [2, 25])
+@pytest.mark.parametrize("moment", [2, pytest.param(25, marks=pytest.mark.slow)])
 def test_shards_of_any_size_and_a_run_that_was_killed_give_the_same_bundle(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: int
 ) -> None:
@@ -192,6 +192,7 @@ def test_shards_of_a_time_when_nothing_was_rounded_give_whole_images_and_can_be_
     assert attack(complete).values == attack(recorded(plan(size=12), tmp_path / "afresh")).values
 
 
+@pytest.mark.slow
 def test_old_and_new_shards_go_on_together(tmp_path: Path) -> None:
     asked, store = plan(RobustAccuracy(bounded=True), size=12), Store(tmp_path / "shards")
     recorded(asked, tmp_path)

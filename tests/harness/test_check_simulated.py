@@ -124,6 +124,7 @@ def test_with_three_gates_it_still_fails_at_most_alpha_of_the_time() -> None:
     assert found[Outcome.FAIL] <= ALPHA + 2 * np.sqrt(ALPHA * (1 - ALPHA) / 500)
 
 
+@pytest.mark.slow
 def test_a_drop_of_the_margin_and_three_points_fails_and_seldom_costs_a_whole_run() -> None:
     found, checks = outcomes(0.06, 0.02, ROBUST)
     assert found[Outcome.FAIL] > 0.9
@@ -146,7 +147,7 @@ def test_clear_cases_cost_a_fraction() -> None:
     assert max(attacked(check) for check in checks) <= 0.5
 
 
-@pytest.mark.parametrize(("p_lost", "p_gained"), [(0.03, 0.03), (0.06, 0.02)])
+@pytest.mark.parametrize(("p_lost", "p_gained"), [(0.06, 0.02), pytest.param(0.03, 0.03, marks=pytest.mark.slow)])
 def test_the_interval_covers_also_after_stopping_early(p_lost: float, p_gained: float) -> None:
     """Where AutoAttack alone decides: the counts of a look at PGD are bounds by intention, not estimates."""
     _, checks = outcomes(p_lost, p_gained, Gates((Gate("autoattack", 0.01, measure="autoattack"),), ALPHA), n=500)
