@@ -28,7 +28,7 @@ from harness.verify.replay import replayed
 from leaderboards.records.files import file_stem, read_record, record_path, write_record
 from leaderboards.records.home import Home
 from leaderboards.records.schema import Counterexamples, Record, RecordError
-from leaderboards.records.transfers import Pair, read_transfers, write_transfers
+from leaderboards.records.transfers import Pair, Transfers, key_of, read_transfers, write_transfers
 from leaderboards.records.witnesses import read_witnesses, write_witnesses
 
 
@@ -113,26 +113,51 @@ def transferred(plan: Plan, home: Home, others: Sequence[Home], device: torch.de
     if plan.limit is not None:
         return done
     home.root.mkdir(parents=True, exist_ok=True)
-    with FileLock(home.root / ".lock"):
-        sources = sources_of(plan, (home, *others))
-        if len(sources) < 2:
-            return done
-        before = read_transfers(home.transfers, plan.suite.name)
-        held = {record.entrant.name: record for record in records_of(plan, home)}
-        pairs = {(pair.target, pair.source): pair for pair in before.pairs if _stands(pair, held, sources)}
-        targets = targets_of(plan, home, held, done.problems)
-        for target, found in _shown(plan, _todo(targets, sources, pairs), device, done):
+    lock = FileLock(home.root / ".lock")
+    with lock:
+        there = _There.of(plan, (home, *others), done)
+    if len(there.sources) < 2:
+        return done
+    shown = [
+        *_shown(plan, _todo(there.targets, there.sources, there.pairs), device, done)
+    ]  # nobody waits for the networks
+    with lock:
+        there = _There.of(plan, (home, *others), done)
+        targets, pairs = {target.name: target for target in there.targets}, {**there.pairs}
+        for target, found in shown:
+            now = targets.get(target.name)
+            if now is None or key_of(now.record) != key_of(target.record):
+                continue  # measured again meanwhile: the next run tries it
             try:
-                _keep(home, target, found, done)
+                _keep(home, now, found, done)
             except RecordError as error:  # what is known of it is lost: it is tried again when that is mended
                 done.problems[target.name] = one_line(error)
                 continue
             pairs |= {(target.name, one.source.name): one.pair for one in found}
-        for target in targets:
+        for target in there.targets:
             _flag(home, target, [pair for pair in pairs.values() if pair.target == target.name], done)
-        if pairs or before.pairs:
-            write_transfers(home.transfers, before.with_pairs(pairs.values()))
+        if pairs or there.before.pairs:
+            write_transfers(home.transfers, there.before.with_pairs(pairs.values()))
     return done
+
+
+@dataclass(frozen=True)
+class _There:
+    """What lies in the homes at one moment: who has witnesses, who can be shown them, and which pairs have met as they are."""
+
+    before: Transfers
+    sources: Sequence[Source]
+    targets: Sequence[Target]
+    pairs: Mapping[tuple[str, str], Pair]
+
+    @classmethod
+    def of(cls, plan: Plan, homes: Sequence[Home], done: Transferred) -> _There:
+        """The first home is the run's. Raises RecordError where its file of pairs is none."""
+        home, sources = homes[0], sources_of(plan, homes)
+        before = read_transfers(home.transfers, plan.suite.name)
+        held = {record.entrant.name: record for record in records_of(plan, home)}
+        pairs = {(pair.target, pair.source): pair for pair in before.pairs if _stands(pair, held, sources)}
+        return cls(before, sources, targets_of(plan, home, held, done.problems), pairs)
 
 
 @dataclass(frozen=True)

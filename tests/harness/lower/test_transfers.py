@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from torch import nn
 
 from harness.measures import RobustAccuracy
 from harness.run.best_known import known_of
 from harness.run.plan import Plan, make_plan
+from harness.verify import transfers
 from harness.verify.hidden_gradients import flags_with, hides_gradients
 from harness.verify.replay import replayed
 from harness.verify.transfers import Transferred, transferred
@@ -197,6 +199,28 @@ def test_one_whose_counterexamples_are_lost_takes_nothing_from_the_others_and_is
     (home.witnesses / lost.witnesses.file).write_bytes(whole[f"witnesses/{lost.witnesses.file}"])
     assert not transferred(plan, home, (), CPU).problems
     assert greys.files(home.root) == whole
+
+
+def test_nobody_waits_while_networks_are_shown_images_and_what_is_measured_again_meanwhile_is_tried_later(
+    greys, board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, plan, attacks = board
+    shown = transfers._shown
+
+    def meanwhile(*given):
+        found = [*shown(*given)]
+        with FileLock(home.root / ".lock", timeout=0):  # Timeout is raised where somebody holds it
+            more = attacks["a"] | {k: 0.19 for k in range(8) if k not in attacks["a"]}
+            greys.recorded(home, plan.judged[0], dict(list(more.items())[: len(attacks["a"]) + 1]))
+        return found
+
+    monkeypatch.setattr(transfers, "_shown", meanwhile)
+    transferred(plan, home, (), CPU)
+    assert {pair.target for pair in read_transfers(home.transfers, "greys").pairs} == {"b", "c", "d"}
+    assert record_of(home, "a").best_known is None
+    monkeypatch.undo()
+    again = transferred(plan, home, (), CPU)
+    assert again.pairs == 6, "a meets the three others, and they meet its new witnesses"
 
 
 def pair(tried: int, broken: int, source: str = "s") -> Pair:
