@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.errors import BadInput
 from leaderboards.records.bounds import MOST_RECORD, read_within
-from leaderboards.records.files import line, record_files
+from leaderboards.records.files import line, records_at
 from zoo.entrant import did_you_mean
 
 
@@ -32,16 +32,7 @@ def chosen(places: Sequence[Path], entrants: Sequence[str] = ()) -> list[Path]:
 
 
 def _records(place: Path) -> list[Path]:
-    if place.is_file():
-        return [place]
-    folder = place.absolute()
-    if (folder / "results").is_dir() or folder.name == "results":
-        found = list(record_files(place / "results" if (folder / "results").is_dir() else place))
-    elif folder.parent.name == "results":
-        found = sorted([*place.glob("*.json"), *place.glob("partial-*/*.json")])
-    else:
-        found = []
-    if found:
+    if found := records_at(place):
         return found
     raise BadInput(f"expected a record, or a folder with results/, got {place}, which holds none; name another")
 

@@ -9,8 +9,9 @@ from pathlib import Path, PurePosixPath
 from leaderboards.exports.every_eval_ever import every_eval_ever
 from leaderboards.exports.in_toto import in_toto
 from leaderboards.exports.names import EVERY_EVAL_EVER, IN_TOTO, PROJECT
-from leaderboards.exports.sealed import Sealed, read_sealed, sealed_files
-from leaderboards.records.files import line, read_record_as, write_atomically
+from leaderboards.exports.sealed import Sealed, read_sealed
+from leaderboards.records.files import line, read_record_as, records_at, write_atomically
+from leaderboards.records.home import Home
 from leaderboards.records.schema import RecordError
 
 WRITERS: Mapping[str, Callable[[Sealed, str], dict[str, bytes]]] = {EVERY_EVAL_EVER: every_eval_ever, IN_TOTO: in_toto}
@@ -30,7 +31,7 @@ def export(place: Path, form: str, to: Path, entrants: Sequence[str] = (), organ
 
     Raises RecordError where there is no record at all, or none of an entrant that is named; nothing is written then.
     """
-    files = {path: (where, _names(path, where)) for path, where in sealed_files(place)}
+    files = {path: (where := _where(place, path), _names(path, where)) for path in records_at(place)}
     if not files:
         raise RecordError(f"expected records in {place}, got none; name a record, or a folder with results/")
     known = {name for _, names in files.values() for name in names}
@@ -50,6 +51,13 @@ def export(place: Path, form: str, to: Path, entrants: Sequence[str] = (), organ
             continue
         written += [_write(to, name, content) for name, content in made.items()]
     return Exported(tuple(written), tuple(refused))
+
+
+def _where(place: Path, path: Path) -> str:
+    """A file's name in messages: from the folder of results that was named, or in it."""
+    folder = place.parent if place.is_file() else place
+    results = Home(folder).results
+    return line(path.relative_to(results if path.is_relative_to(results) else folder).as_posix())
 
 
 def _names(path: Path, where: str) -> set[str]:

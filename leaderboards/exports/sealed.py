@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +14,7 @@ import numpy as np
 from leaderboards.board.entry import moment
 from leaderboards.records.arrays import measured_arrays, read_arrays
 from leaderboards.records.bounds import MOST_RECORD, read_within
-from leaderboards.records.files import line, parse_record, record_files, record_path, seal_problem
+from leaderboards.records.files import parse_record, record_path, seal_problem
 from leaderboards.records.home import Home
 from leaderboards.records.invariants import broken_invariants
 from leaderboards.records.schema import SEAL, Record, RecordError
@@ -77,21 +77,3 @@ def read_sealed(path: Path, where: str, strict: bool = True) -> Sealed:
     if broken := broken_invariants(record, arrays):
         raise RecordError(f"expected {where} to agree with itself, got {broken[0]}; measure again")
     return Sealed(record, seal, hashlib.sha256(content).hexdigest(), arrays)
-
-
-def sealed_files(place: Path) -> Iterator[tuple[Path, str]]:
-    """Each record file of a place with its name in messages, in a fixed order: of a file itself, of a folder with results/
-    (runs/, leaderboards/), of such results, or of one suite's."""
-    if place.is_file():
-        yield place, line(place.name)
-        return
-    folder = place.absolute()
-    results = place / "results" if (folder / "results").is_dir() else place
-    if results.absolute().name == "results":
-        found = list(record_files(results))
-    elif folder.parent.name == "results":
-        found = sorted([*place.glob("*.json"), *place.glob("partial-*/*.json")])
-    else:
-        found = []
-    for path in found:
-        yield path, line(path.relative_to(results).as_posix())

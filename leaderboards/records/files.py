@@ -184,3 +184,16 @@ def line(message: object, width: int = 200) -> str:
 def record_files(results: Path) -> Iterator[Path]:
     """Every record file under a results folder, whole ones and partial ones, in a fixed order."""
     yield from sorted([*results.glob("*/*.json"), *results.glob("*/partial-*/*.json")])
+
+
+def records_at(place: Path) -> list[Path]:
+    """The record files that a path names, in a fixed order: a file itself, those of a home (a folder with results/), of its
+    results, or of one suite's folder there. None of any other folder."""
+    if place.is_file():
+        return [place]
+    folder = place.absolute()
+    if (folder / "results").is_dir():
+        return [*record_files(place / "results")]
+    if folder.name == "results":
+        return [*record_files(place)]
+    return sorted([*place.glob("*.json"), *place.glob("partial-*/*.json")]) if folder.parent.name == "results" else []
