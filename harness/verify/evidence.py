@@ -68,6 +68,7 @@ def gathered(path: Path, findings: Findings, *, download: bool = False) -> Evide
     try:
         content = record_bytes(path, path.name)
         record = parse_record(content, path.name)
+        home.require_holdable(record)
     except RecordError as error:
         findings.faults.append(one_line(error))
         return None

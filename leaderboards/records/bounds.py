@@ -17,6 +17,9 @@ MOST_RECORD = 32 * 2**20
 MOST_ARRAYS = 2**30
 """Bytes of a file of per-sample arrays: a hundred numbers of each of 50,000 examples take 40 MB."""
 
+MOST_BESIDE = 2 * MOST_ARRAYS
+"""Bytes of all files that one record names: they are held at once when it is read."""
+
 MOST_HEADER = 16 * 2**20
 """Bytes of a safetensors header, which lists the arrays and may hold a description."""
 

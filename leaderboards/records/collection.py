@@ -52,6 +52,7 @@ def collect(home: Home) -> tuple[tuple[Collected, ...], tuple[Problem, ...]]:
         try:
             content = record_bytes(path, line(file))
             record = parse_record(content, line(file))
+            home.require_holdable(record)
         except RecordError as error:
             problems.append(Problem(suite, line(file), line(error, 400)))
             continue

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from leaderboards.records.bounds import MOST_BESIDE
+from leaderboards.records.schema import Record, RecordError
+
 
 @dataclass(frozen=True)
 class Home:
@@ -46,3 +49,13 @@ class Home:
     def site(self) -> Path:
         """The pages."""
         return self.root / "site"
+
+    def require_holdable(self, record: Record) -> None:
+        """Raise RecordError where the files that a record names are more than can be held at once."""
+        named = {self.arrays / one.file for one in record.arrays.values()}
+        named |= {self.witnesses / one.file for one in record.bundles.values()}
+        if (size := sum(path.stat().st_size for path in named if path.is_file())) > MOST_BESIDE:
+            raise RecordError(
+                f"expected at most {MOST_BESIDE // 2**20} MB of arrays and witnesses of one record, got {size // 2**20} MB;"
+                " remove it"
+            )

@@ -140,3 +140,16 @@ def test_a_whole_number_beyond_64_bits_is_no_record(place) -> None:
     verdict = place.verdict()
     assert "got no JSON (a whole number of 401 digits)" in verdict.line
     assert len(collect(place.home)[1]) == 1
+
+
+def test_a_record_whose_files_together_would_fill_the_memory_is_refused_before_one_is_read(
+    place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = [path.stat().st_size for folder in (place.home.arrays, place.home.witnesses) for path in folder.iterdir()]
+    monkeypatch.setattr("leaderboards.records.home.MOST_BESIDE", sum(sizes))
+    assert place.verdict(mark=False).outcome is Outcome.PROVED
+    os.truncate(next(place.home.witnesses.iterdir()), sum(sizes) + 1)  # a file of holes
+    for module in ("harness.verify.evidence.read_witnesses", "leaderboards.records.arrays.load_arrays"):
+        monkeypatch.setattr(module, pytest.fail)
+    assert "of arrays and witnesses of one record" in place.verdict(mark=False).line
+    assert "of arrays and witnesses of one record" in collect(place.home)[1][0].message
