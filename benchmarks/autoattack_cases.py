@@ -14,6 +14,7 @@ import zoo
 from harness.data import datasets
 from harness.suites.suite import SUITES
 from harness.threat import Norm
+from zoo.architectures import build
 
 
 @dataclass(frozen=True)
@@ -30,45 +31,10 @@ class Case:
     norm: Norm = "Linf"
 
 
-class SmallCNN(nn.Module):
-    """TRADES' network for MNIST (Zhang et al. 2019, models/small_cnn.py), with its names; dropout is idle in eval mode."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.feature_extractor = nn.Sequential()
-        for name, made in (
-            ("conv1", nn.Conv2d(1, 32, 3)),
-            ("relu1", nn.ReLU()),
-            ("conv2", nn.Conv2d(32, 32, 3)),
-            ("relu2", nn.ReLU()),
-            ("maxpool1", nn.MaxPool2d(2, 2)),
-            ("conv3", nn.Conv2d(32, 64, 3)),
-            ("relu3", nn.ReLU()),
-            ("conv4", nn.Conv2d(64, 64, 3)),
-            ("relu4", nn.ReLU()),
-            ("maxpool2", nn.MaxPool2d(2, 2)),
-        ):
-            self.feature_extractor.add_module(name, made)
-        self.classifier = nn.Sequential()
-        for name, layer in (
-            ("fc1", nn.Linear(1024, 200)),
-            ("relu1", nn.ReLU()),
-            ("drop", nn.Dropout(0.5)),
-            ("fc2", nn.Linear(200, 200)),
-            ("relu2", nn.ReLU()),
-            ("fc3", nn.Linear(200, 10)),
-        ):
-            self.classifier.add_module(name, layer)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, 1, 28, 28) in [0, 1] to logits (N, 10)."""
-        return self.classifier(self.feature_extractor(x).flatten(1))
-
-
 def network(case: Case) -> nn.Module:
     """The case's classifier in eval mode, on the CPU."""
     if case.spec == "trades-mnist":
-        model = SmallCNN()
+        model = build("small-cnn", 10, (1, 28, 28))
         model.load_state_dict(torch.load(case.weights, map_location="cpu", weights_only=True))
         return model.eval()
     suite = SUITES["digits" if case.data == "digits" else "cifar10"]

@@ -1,6 +1,7 @@
-"""What RobustBench publishes of each of its entries: numbers to set beside measured ones, never among them.
+"""What others publish of classifiers: numbers to set beside measured ones, never among them.
 
-Facts copied from the leaderboard's data, in zoo/published.csv (percent there, fractions here). The AutoAttack accuracy
+Facts copied from RobustBench's leaderboard, in zoo/published.csv, and for MNIST from the table of AutoAttack's authors
+(github.com/fra31/auto-attack), in zoo/autoattack.csv: percent there, fractions here. The AutoAttack accuracy
 is an upper bound on the true robust accuracy; where a stronger, adaptive attack got below it, that is the best known
 accuracy, and the leaderboard ranks by it.
 """
@@ -10,6 +11,8 @@ from __future__ import annotations
 import csv
 import functools
 import importlib.resources
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
@@ -38,8 +41,8 @@ class PublishedResult:
     corruptions_accuracy_3d: float | None
     corruptions_mce_3d: float | None
     unreliable: bool
-    additional_data: bool
-    forward_passes: int
+    additional_data: bool | None
+    forward_passes: int | None
     architecture: str
     title: str
     authors: str
@@ -54,7 +57,7 @@ class PublishedResult:
 
 @functools.cache
 def published(dataset: str, norm: str) -> tuple[PublishedResult, ...]:
-    """Every entry of one leaderboard, in the file's order (by name); empty for one that RobustBench does not have."""
+    """Every entry of one leaderboard, in its file's order; empty for one that nobody publishes here."""
     return tuple(row for row in _rows() if (row.dataset, row.norm) == (dataset, norm))
 
 
@@ -65,11 +68,15 @@ def published_result(dataset: str, norm: str, name: str) -> PublishedResult | No
 
 @functools.cache
 def _rows() -> tuple[PublishedResult, ...]:
-    file = importlib.resources.files("zoo") / "published.csv"
-    return tuple(_read(row) for row in csv.DictReader(file.read_text(encoding="utf-8").splitlines()))
+    files = (importlib.resources.files("zoo") / name for name in ("published.csv", "autoattack.csv"))
+    return tuple(
+        _read(defaultdict(str, row))
+        for file in files
+        for row in csv.DictReader(file.read_text(encoding="utf-8").splitlines())
+    )
 
 
-def _read(row: dict[str, str]) -> PublishedResult:
+def _read(row: Mapping[str, str]) -> PublishedResult:
     return PublishedResult(
         dataset=row["dataset"],
         norm=row["threat"],
@@ -85,8 +92,8 @@ def _read(row: dict[str, str]) -> PublishedResult:
         corruptions_accuracy_3d=_fraction(row["corruptions_accuracy_3d"]),
         corruptions_mce_3d=_fraction(row["corruptions_mce_3d"]),
         unreliable=row["unreliable"] == "1",
-        additional_data=row["additional_data"] == "1",
-        forward_passes=int(row["forward_passes"]),
+        additional_data=row["additional_data"] == "1" if row["additional_data"] else None,
+        forward_passes=int(row["forward_passes"]) if row["forward_passes"] else None,
         architecture=_text(row["architecture"]),
         title=_text(row["title"]),
         authors=_text(row["authors"]),

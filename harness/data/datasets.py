@@ -20,7 +20,7 @@ from harness.errors import BadInput, one_line
 from zoo.entrant import Transform
 
 PICTURES = (".png", ".jpg", ".jpeg")
-LOSSLESS = ("cifar10", "cifar100", "svhn")
+LOSSLESS = ("mnist", "cifar10", "cifar100", "svhn")
 """Data sets that are distributed without loss: JPEG copies of them are other data, and are named so."""
 
 
@@ -59,6 +59,8 @@ def _torchvision(name: str, data_dir: Path, split: Split, download: bool) -> Ima
 
     def build(root: Path, fetch: bool) -> tv.VisionDataset:
         match name:
+            case "mnist":
+                return tv.MNIST(str(root), train=split == "train", download=fetch)
             case "cifar10":
                 return tv.CIFAR10(str(root), train=split == "train", download=fetch)
             case "cifar100":
@@ -83,7 +85,10 @@ def _torchvision(name: str, data_dir: Path, split: Split, download: bool) -> Ima
                 f"expected to download {name}, got {one_line(error)};"
                 f" fetch its files elsewhere and put them in {data_dir / name}"
             ) from error
-    if name == "svhn":
+    if name == "mnist":
+        images, labels = data.data.unsqueeze(1), data.targets
+        classes = tuple(str(k) for k in range(10))
+    elif name == "svhn":
         images, labels = torch.from_numpy(data.data), torch.from_numpy(data.labels)
         classes = tuple(str(k) for k in range(10))
     else:

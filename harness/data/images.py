@@ -19,7 +19,7 @@ from harness.errors import BadInput
 
 Split = Literal["train", "test"]
 
-BUILT_IN = ("digits", "cifar10", "cifar100", "svhn", "tiny-imagenet", "imagenet")
+BUILT_IN = ("digits", "mnist", "cifar10", "cifar100", "svhn", "tiny-imagenet", "imagenet")
 """Data sets that the harness knows by name."""
 
 

@@ -168,6 +168,21 @@ SUITES: dict[str, Suite] = {
             ),
         ),
         Suite(
+            name="mnist",
+            version=1,
+            title="MNIST, Linf 0.3",
+            dataset="mnist",
+            classes=10,
+            shape=(1, 28, 28),
+            norm="Linf",
+            eps="0.3",
+            examples=10_000,
+            flip=False,
+            description=(
+                "MNIST's 10,000 test images under the threat model of the table that AutoAttack's authors publish."
+            ),
+        ),
+        Suite(
             name="cifar10",
             version=2,
             title="CIFAR-10, Linf 8/255",

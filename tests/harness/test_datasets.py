@@ -176,6 +176,22 @@ def test_imagenet_is_judged_on_robustbenchs_images_in_its_order(
     assert larger.first(2).fingerprint == images.first(2).fingerprint != images.fingerprint
 
 
+def test_mnist_files_are_read(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).integers(0, 256, (4, 28, 28), dtype=np.uint8)
+    y = np.array([7, 2, 1, 0], np.uint8)
+    raw = tmp_path / "mnist" / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for name, array in (("t10k-images-idx3-ubyte", x), ("t10k-labels-idx1-ubyte", y)):
+        # the idx format: two zeros, a type (8: uint8), the number of dimensions, and each of them
+        head = bytes([0, 0, 8, array.ndim]) + b"".join(side.to_bytes(4, "big") for side in array.shape)
+        (raw / name).write_bytes(head + array.tobytes())
+    for name in ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"):
+        (raw / name).write_bytes(b"")  # torchvision looks for all four
+    images = datasets.load("mnist", "test", data_dir=tmp_path, shape=(1, 28, 28), classes=10)
+    assert images.labels.tolist() == [7, 2, 1, 0]
+    assert torch.equal(images.images, torch.from_numpy(x)[:, None])
+
+
 def test_svhn_files_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import torchvision.datasets as tv
 

@@ -32,6 +32,7 @@ eps = "128/255"
     ("name", "norm", "eps", "classes"),
     [
         ("digits", "Linf", 0.15, 10),
+        ("mnist", "Linf", 0.3, 10),
         ("cifar10", "Linf", 8 / 255, 10),
         ("cifar10-l2", "L2", 0.5, 10),
         ("cifar100", "Linf", 8 / 255, 100),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import importlib.util
 from collections.abc import Callable
 from pathlib import Path
@@ -126,6 +127,10 @@ def test_a_preact_resnet_of_another_function_with_almost_the_same_keys_is_refuse
 def test_every_architecture_takes_small_grey_images_and_those_of_tiny_imagenet(
     name: str, classes: int, shape: tuple[int, int, int]
 ) -> None:
+    if (name, shape[1]) == ("small-cnn", 8):
+        with pytest.raises(EntrantError, match="at least 16x16 pixels for small-cnn, got 8x8; choose digits-cnn"):
+            build(name, classes, shape)
+        return
     model = build(name, classes, shape).eval()
     with torch.no_grad():
         assert model(torch.zeros(1, *shape)).shape == (1, classes)
@@ -147,6 +152,38 @@ def test_architectures_have_their_published_sizes(name: str, millions: float) ->
     with torch.device("meta"):
         model = build(name, 10, CIFAR)
     assert sum(parameter.numel() for parameter in model.parameters()) / 1e6 == pytest.approx(millions, abs=0.01)
+
+
+def test_the_small_cnn_has_the_layers_of_trades_network_for_mnist_by_their_names() -> None:
+    model = build("small-cnn", 10, (1, 28, 28))
+    shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items() if name.endswith("weight")}
+    assert shapes == {
+        "feature_extractor.conv1.weight": (32, 1, 3, 3),
+        "feature_extractor.conv2.weight": (32, 32, 3, 3),
+        "feature_extractor.conv3.weight": (64, 32, 3, 3),
+        "feature_extractor.conv4.weight": (64, 64, 3, 3),
+        "classifier.fc1.weight": (200, 1024),
+        "classifier.fc2.weight": (200, 200),
+        "classifier.fc3.weight": (10, 200),
+    }
+    assert sum(parameter.numel() for parameter in model.parameters()) == 312_202
+
+
+@pytest.mark.slow
+def test_trades_network_for_mnist_is_right_on_as_many_images_as_its_authors_say() -> None:
+    shared = Path(__file__).resolve().parents[3] / "shared"
+    weights, raw = shared / "models" / "trades-mnist-smallcnn.pt", shared / "data" / "mnist" / "MNIST" / "raw"
+    if not weights.is_file() or not raw.is_dir():
+        pytest.skip("the network and MNIST are not beside the checkout")
+    model = build("small-cnn", 10, (1, 28, 28)).eval()
+    model.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+    pixels = gzip.decompress((raw / "t10k-images-idx3-ubyte.gz").read_bytes())[16:]
+    labels = gzip.decompress((raw / "t10k-labels-idx1-ubyte.gz").read_bytes())[8:]
+    x = torch.frombuffer(bytearray(pixels), dtype=torch.uint8).reshape(-1, 1, 28, 28).float() / 255
+    y = torch.frombuffer(bytearray(labels), dtype=torch.uint8)
+    with torch.no_grad():
+        right = sum(int((model(x[k : k + 500]).argmax(1) == y[k : k + 500]).sum()) for k in range(0, len(y), 500))
+    assert right == 9_948  # 99.48 %
 
 
 def test_a_mistyped_architecture_is_one_line_with_the_nearest() -> None:

@@ -37,6 +37,17 @@ def test_all_236_rows_are_read_in_the_order_of_the_file() -> None:
     assert [row.name for row in published("cifar10", "Linf")] == names
 
 
+def test_mnist_has_the_table_of_autoattacks_authors() -> None:
+    rows = published("mnist", "Linf")
+    accuracies = [row.autoattack_accuracy for row in rows]
+    assert len(rows) == 10
+    assert accuracies == sorted(accuracies, key=lambda accuracy: -(accuracy or 0))
+    trades = published_result("mnist", "Linf", "Zhang2019Theoretically")
+    assert trades is not None
+    assert (trades.standard_accuracy, trades.autoattack_accuracy, trades.eps) == (0.9948, 0.9281, 0.3)
+    assert (trades.in_zoo, trades.additional_data, trades.unreliable) == (False, None, False)
+
+
 def test_the_loadable_rows_are_exactly_the_packages_entries() -> None:
     package = {(dataset, norm, name) for (dataset, norm), names in import_robustbench().items() for name in names}
     assert len(package) == 206

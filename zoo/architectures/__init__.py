@@ -38,6 +38,7 @@ ARCHITECTURES: dict[str, Builder] = {
     "resnet-18": Family("resnet", "resnet_18"),
     "resnet-20": Family("thin_resnet", "resnet_20"),
     "resnet-34": Family("resnet", "resnet_34"),
+    "small-cnn": Family("cnn", "small_cnn"),
     "wrn-16-4": Family("wideresnet", "wrn_16_4"),
     "wrn-28-10": Family("wideresnet", "wrn_28_10"),
     "wrn-34-10": Family("wideresnet", "wrn_34_10"),
