@@ -102,8 +102,8 @@ def test_folded_networks_are_the_same_function_and_follow_their_weights(architec
     with torch.no_grad():
         model(x)  # statistics other than 0 and 1
     made = folded(model)
-    if architecture == "digits-cnn":
-        assert made is None  # it has no BatchNorm
+    if architecture in ("digits-cnn", "small-cnn"):
+        assert made is None  # they have no BatchNorm
         return
     assert made is not None
     assert len(made) >= 6
