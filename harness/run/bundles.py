@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.data.images import ImageSet
+from harness.measures.measure import Measure
 from harness.run.plan import Task
 from harness.run.store import Store
 from leaderboards.records.schema import Bundle
@@ -18,6 +19,8 @@ def bundled(tasks: Sequence[Task], store: Store, images: ImageSet, folder: Path)
 
     `images` are those that the entrant was judged on. One shard is in memory at a time: their images are gigabytes.
     """
+    if all(type(task.measure).witnesses is Measure.witnesses for task in tasks):
+        return None  # it looks for none: no shard is read to be told so
     parts: list[Packed] = []
     for task in tasks:
         shard = store.read(task.key)

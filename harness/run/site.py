@@ -16,7 +16,7 @@ from leaderboards.pages.pages import Rendered, SuitePage, render
 from leaderboards.records.files import file_stem, record_path
 from leaderboards.records.home import Home
 from leaderboards.records.schema import Record
-from zoo.published import published as robustbench
+from zoo.published import published as others_of
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Site:
 
 
 def published_rows(suite: Suite) -> tuple[Published, ...]:
-    """What RobustBench publishes for a suite's data and threat model; nothing where the suite varies them."""
+    """What others publish for a suite's data and threat model; nothing where the suite varies them."""
     if suite.base:
         return ()
     return tuple(
@@ -60,7 +60,7 @@ def published_rows(suite: Suite) -> tuple[Published, ...]:
             additional_data=row.additional_data,
             unreliable=row.unreliable,
         )
-        for row in robustbench(suite.domain.dataset, suite.domain.norm)
+        for row in others_of(suite.domain.dataset, suite.domain.norm)
     )
 
 

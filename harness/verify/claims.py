@@ -53,6 +53,7 @@ class Claims:
 
     def _suite(self, record: Record, findings: Findings) -> Suite | None:
         words = list(record.suite_words) or ["--suite", record.suite.name]
+        # an odd word has no partner: it is refused below
         options = dict(zip(words[::2], words[1::2], strict=False))
         try:
             if len(words) % 2 or not {"--suite"} <= options.keys() <= {"--suite", "--dataset"}:

@@ -130,6 +130,7 @@ def _same_histogram(ours: Histogram | None, its: Histogram | None) -> bool:
     if ours is None or its is None:
         return ours is its
     alike = (ours.counts, ours.below, ours.above) == (its.counts, its.below, its.above)
+    # of other lengths they are not the same, which is asked below
     ends = [*zip((*ours.edges, ours.centre, ours.unit), (*its.edges, its.centre, its.unit), strict=False)]
     return alike and len(ours.edges) == len(its.edges) and all(close(a, b) for a, b in ends)
 
