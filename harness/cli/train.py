@@ -45,6 +45,7 @@ class TrainOptions:
     force: bool
     data_dir: Path
     dataset: str | None
+    train_on: str | None
     download: bool
     device: str
 
@@ -90,6 +91,11 @@ class TrainOptions:
 @click.option("--force", is_flag=True, help="Replace what another command made under this name.")
 @options.data_dir
 @options.dataset
+@click.option(
+    "--train-on",
+    metavar="NAME",
+    help="Train on <data-dir>/NAME in place of the suite's images; the entrant is the suite's all the same.",
+)
 @options.download
 @options.device
 @options.typed(TrainOptions)
@@ -127,6 +133,7 @@ def _train(given: TrainOptions, world: World, device: str) -> TrainedEntrant:
                 synthetic=given.synthetic,
                 limit=given.limit,
                 dataset=given.dataset,
+                train_on=given.train_on,
                 data_dir=given.data_dir,
                 download=given.download,
                 device=device,

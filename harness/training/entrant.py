@@ -97,6 +97,7 @@ def train(
     synthetic: str | Path | ImageSet | None = None,
     limit: int | None = None,
     dataset: str | None = None,
+    train_on: str | None = None,
     data_dir: str | Path = "data",
     download: bool = False,
     device: str = "auto",
@@ -113,7 +114,8 @@ def train(
 
     `suite` and `recipe` are names, paths of TOML files, or objects; `name` is the recipe's by default. `changes` are other
     fields of the recipe, the four before it the same by name. `images` take the place of the train split in `data_dir`,
-    `dataset` names other data there, `limit` takes the first ones; `synthetic` images, or their .npz, are half of each batch
+    `dataset` names other data there, for which the entrant is then made; `train_on` names other data, too, and the entrant is
+    made for the suite's own all the same (its card says what it has seen). `limit` takes the first images; `synthetic` images, or their .npz, are half of each batch
     unless the recipe says another share.
 
     What is there by that name is replaced where this very call made it, or with `force`; else it is refused. Without `out`
@@ -128,6 +130,7 @@ def train(
     suite = suite if isinstance(suite, Suite) else find_suite(str(suite))
     if dataset:
         suite = suite.on(dataset)
+    seen = suite.on(train_on) if train_on else suite
     named = {"architecture": architecture, "epochs": epochs, "seed": seed, "precision": precision}
     fields = {**(changes or {}), **{field: value for field, value in named.items() if value is not None}}
     asked, recipe = recipe, _changed(recipe, suite, fields, synthetic is not None)
@@ -140,7 +143,7 @@ def train(
     on = devices(device, None)[0]
     if images is None:
         images = datasets.load(
-            suite.loaded_from,
+            seen.loaded_from,
             "train",
             data_dir=Path(data_dir),
             shape=suite.shape,
@@ -149,7 +152,8 @@ def train(
         )
     _require_form(images, suite)
     images = images.first(limit)
-    suite = suite.on(images.name)
+    if not train_on:
+        suite = suite.on(images.name)
     if isinstance(synthetic, str | Path):
         synthetic = npz_file(Path(synthetic), suite.shape, suite.classes)
     place = writable(folder) / suite.name / name

@@ -152,6 +152,16 @@ PLANS: dict[str, dict[str, Any]] = {
     "paper": {"architecture": "resnet-18", "epochs": 100, "cycle_momentum": True, "clamp_start": False},
     "short": {"architecture": "resnet-18", "epochs": 30},
     "overfitting": {"architecture": "resnet-18", "epochs": 200, "schedule": "piecewise"},
+    "compact": {  # two cores train it in an evening: two steps of the attack, the last epochs' weights averaged
+        "architecture": "half-resnet-14",
+        "epochs": 16,
+        "lr": 0.2,
+        "attack_steps": 2,
+        "attack_step_size": 0.6,
+        "ema": 0.995,
+        "validation": 0.01,
+        "precision": "bf16",
+    },
     "digits": {
         "architecture": "digits-cnn",
         "epochs": 60,

@@ -33,6 +33,8 @@ class Family:
 
 ARCHITECTURES: dict[str, Builder] = {
     "digits-cnn": Family("cnn", "digits_cnn"),
+    "half-resnet-14": Family("half_resnet", "half_resnet_14"),
+    "mnist-cnn": Family("cnn", "mnist_cnn"),
     "preact-resnet-18": Family("preactresnet", "preact_resnet_18"),
     "resnet-8": Family("thin_resnet", "resnet_8"),
     "resnet-18": Family("resnet", "resnet_18"),

@@ -27,6 +27,32 @@ def digits_cnn(classes: int, shape: tuple[int, int, int]) -> nn.Sequential:
     )
 
 
+def mnist_cnn(classes: int, shape: tuple[int, int, int]) -> nn.Sequential:
+    """Three convolutions of stride 2 (4x4, 4x4, 3x3) and two linear layers, the image halved by each; no normalisation.
+
+    About 51,000 parameters on 28x28 grey images, after the small network of Wong & Kolter (2018, arXiv 1711.00851) with a
+    third convolution in place of most of its linear layer: an adversarial epoch takes seconds on a CPU.
+    """
+    channels, height, width = shape
+    rows, columns = ((side // 2 // 2 + 1) // 2 for side in (height, width))
+    if min(rows, columns) < 1:
+        raise EntrantError(
+            f"expected images of at least 4x4 pixels for mnist-cnn, got {height}x{width}; choose digits-cnn"
+        )
+    return nn.Sequential(
+        nn.Conv2d(channels, 16, 4, stride=2, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(16, 32, 4, stride=2, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(32, 32, 3, stride=2, padding=1),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(32 * rows * columns, 64),
+        nn.ReLU(),
+        nn.Linear(64, classes),
+    )
+
+
 class SmallCNN(nn.Module):
     """TRADES' network for MNIST (Zhang et al. 2019), by its names of layers: four 3x3 convolutions without padding, two
     poolings, three linear layers with dropout behind the first. 312,202 parameters on 28x28 grey images."""
