@@ -114,9 +114,9 @@ def train(
 
     `suite` and `recipe` are names, paths of TOML files, or objects; `name` is the recipe's by default. `changes` are other
     fields of the recipe, the four before it the same by name. `images` take the place of the train split in `data_dir`,
-    `dataset` names other data there, for which the entrant is then made; `train_on` names other data, too, and the entrant is
-    made for the suite's own all the same (its card says what it has seen). `limit` takes the first images; `synthetic` images, or their .npz, are half of each batch
-    unless the recipe says another share.
+    `dataset` names other data there, for which the entrant is then made; `train_on` names other data, too, but the entrant is
+    made for the suite itself (its card says what it has seen). `limit` takes the first images; `synthetic` images, or their
+    .npz, are half of each batch unless the recipe says another share.
 
     What is there by that name is replaced where this very call made it, or with `force`; else it is refused. Without `out`
     it goes to `default_out`, and never under the name of a shipped entrant.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -74,13 +75,22 @@ class Step:
         self.attacked = self.network if self.folded is None else Precise(self.folded, recipe.precision)
 
     def __call__(
-        self, x: Tensor, y: Tensor, generator: torch.Generator, *, warm: bool = True, perturb: bool = True
+        self,
+        x: Tensor,
+        y: Tensor,
+        generator: torch.Generator,
+        *,
+        warm: bool = True,
+        perturb: bool = True,
+        reach: float = 1.0,
     ) -> BatchSums:
         """Images (N, C, H, W) and labels (N,) of the whole batch; leaves its gradients in the network's parameters.
 
         `warm` is False during MAIL's warm-up, `perturb` during that of the weight perturbation.
+        `reach` is the share of the threat model's eps that the inner attack may use.
         """
         recipe, world = self.recipe, self.world
+        threat = replace(self.threat, eps=reach * self.threat.eps)
         x = x.contiguous(memory_format=torch.channels_last)
         natural, removed = None, Removed(0, 0, len(y))
         if recipe.drop != "none":
@@ -92,14 +102,14 @@ class Step:
         # drawn for the whole batch, so that a sample's noise does not depend on the number of processes
         start = None
         if self.attack is not None:
-            start = world.part(attack_start(recipe, self.attack, x, self.threat, generator))
+            start = world.part(attack_start(recipe, self.attack, x, threat, generator))
         x, y = world.part(x), world.part(y)
         x_adv = None
         if self.attack is not None:
             if self.folded is not None:
                 self.folded.refresh()
             # not verified: what counts here is speed, and nothing is claimed of these images
-            x_adv = self.attack.perturb(self.attacked, x, y, self.threat, generator, start=start, natural=natural)
+            x_adv = self.attack.perturb(self.attacked, x, y, threat, generator, start=start, natural=natural)
 
         def mean(values: Tensor) -> Tensor:
             return world.total(values.sum()) / n

@@ -143,16 +143,22 @@ class Run:
         self.removed = Removed(*state["removed"])
         self.rows, self.best = state["rows"], state["best"]
 
+    @property
+    def reach(self) -> float:
+        """The share of eps that the next step's inner attack may use: it rises to 1 over the recipe's eps_warm_up."""
+        grows = self.recipe.eps_warm_up * self.recipe.epochs
+        return min(1.0, (self.epoch - 1 + self.step / self.batches.steps) / grows) if grows else 1.0
+
     def take_step(self) -> None:
         """One step of the optimiser, on the next batch of the epoch."""
         x, y = self.batches(self.step)
-        done = (self.epoch - 1) / self.recipe.epochs
         outcome = self.task(
             x,
             y,
             self.generator,
             warm=self.epoch > self.recipe.warm_up * self.recipe.epochs,
-            perturb=done >= self.recipe.awp_warm_up,
+            perturb=(self.epoch - 1) / self.recipe.epochs >= self.recipe.awp_warm_up,
+            reach=self.reach,
         )
         self.optimizer.step()
         self.schedule.step()

@@ -28,23 +28,21 @@ def digits_cnn(classes: int, shape: tuple[int, int, int]) -> nn.Sequential:
 
 
 def mnist_cnn(classes: int, shape: tuple[int, int, int]) -> nn.Sequential:
-    """Three convolutions of stride 2 (4x4, 4x4, 3x3) and two linear layers, the image halved by each; no normalisation.
+    """Two strided convolutions (5x5 by 3, then 4x4 by 2) and two linear layers; no normalisation.
 
-    About 51,000 parameters on 28x28 grey images, after the small network of Wong & Kolter (2018, arXiv 1711.00851) with a
-    third convolution in place of most of its linear layer: an adversarial epoch takes seconds on a CPU.
+    About 42,000 parameters on 28x28 grey images: an adversarial epoch of MNIST takes a core less than half a minute.
+    Raises EntrantError for images of less than 8x8 pixels.
     """
     channels, height, width = shape
-    rows, columns = ((side // 2 // 2 + 1) // 2 for side in (height, width))
-    if min(rows, columns) < 1:
+    if min(height, width) < 8:
         raise EntrantError(
-            f"expected images of at least 4x4 pixels for mnist-cnn, got {height}x{width}; choose digits-cnn"
+            f"expected images of at least 8x8 pixels for mnist-cnn, got {height}x{width}; choose digits-cnn"
         )
+    rows, columns = (((side - 5) // 3 + 1) // 2 for side in (height, width))
     return nn.Sequential(
-        nn.Conv2d(channels, 16, 4, stride=2, padding=1),
+        nn.Conv2d(channels, 16, 5, stride=3),
         nn.ReLU(),
         nn.Conv2d(16, 32, 4, stride=2, padding=1),
-        nn.ReLU(),
-        nn.Conv2d(32, 32, 3, stride=2, padding=1),
         nn.ReLU(),
         nn.Flatten(),
         nn.Linear(32 * rows * columns, 64),
