@@ -17,6 +17,7 @@ from harness.data.images import ImageSet
 from harness.data.npz import npz_file
 from harness.errors import BadInput
 from harness.suites.suite import SUITES
+from harness.threat import ThreatModel
 from harness.training.batches import Batches, held_out
 from harness.training.dynamics import phases_of, probe, probed, robust_overfitting, write_dynamics
 from harness.training.optimisation import schedule, sgd
@@ -87,6 +88,37 @@ def test_the_gradient_of_a_step_is_taken_at_the_perturbed_weights() -> None:
     plain = gradient()
     assert not torch.equal(gradient(awp=0.05), plain)
     torch.testing.assert_close(gradient(awp=1e-7), plain, rtol=1e-3, atol=1e-5)
+
+
+# ---------------------------------------------------------------- an eps that grows
+
+
+def test_an_attack_without_reach_is_none_and_half_the_reach_is_half_the_eps() -> None:
+    batch = digits("train").examples(0, 32)
+
+    def gradient(name: str, threat: ThreatModel, reach: float) -> torch.Tensor:
+        torch.manual_seed(0)
+        model = build("digits-cnn", 10, (1, 8, 8)).train()
+        step = Step(model, threat, recipe(name), CPU)
+        step(batch.x, batch.y, torch.Generator().manual_seed(0), reach=reach)
+        return torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+
+    whole, half = SUITE.threat, ThreatModel("Linf", SUITE.threat.eps / 2)
+    torch.testing.assert_close(gradient("sat", whole, 0.0), gradient("standard", whole, 1.0))
+    assert torch.equal(gradient("sat", whole, 0.5), gradient("sat", half, 1.0))
+    assert not torch.equal(gradient("sat", whole, 0.5), gradient("sat", whole, 1.0))
+
+
+def test_eps_grows_evenly_over_its_share_of_the_epochs_and_stays() -> None:
+    run = Run(SUITE, recipe("sat", epochs=4, eps_warm_up=0.5, validation=0.0, batch_size=100), numbered(200), CPU)
+    assert run.batches.steps == 2
+    reached = []
+    for run.epoch in (1, 2, 3, 4):
+        for run.step in (0, 1):
+            reached.append(run.reach)
+    assert reached == [0.0, 0.25, 0.5, 0.75, 1.0, 1.0, 1.0, 1.0]
+    run.recipe = recipe("sat", epochs=4)
+    assert run.reach == 1.0
 
 
 # ---------------------------------------------------------------- folding
@@ -466,6 +498,7 @@ def test_recipes_are_listed_with_every_field(harness_here) -> None:
     assert rows["trades-short"]["epochs"] == 30
     assert find_recipe("sat", CIFAR) == built_in()["sat-paper"]
     assert find_recipe("sat", SUITE) == built_in()["sat-digits"]
+    assert find_recipe("sat", SUITES["mnist"]) == built_in()["sat-mnist"]
     assert "weat-adv-paper" in harness_here("list", "recipes").stdout
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from harness.data.datasets import digits
@@ -147,3 +148,21 @@ def test_a_run_that_was_killed_between_weights_and_card_goes_on(harness_here, mo
     Path("zoo/digits/mine.safetensors").write_bytes(b"half of it")
     made = train("digits", ONE, images=IMAGES, name="mine")
     assert made.path.read_bytes() != b"half of it"
+
+
+def test_an_entrant_that_was_trained_on_other_images_is_the_suites_and_its_card_names_them(harness_here) -> None:
+    images = digits("train").first(150)
+    Path("data/copies").mkdir(parents=True)
+    pixels = images.images.permute(0, 2, 3, 1).numpy() // 2
+    np.savez("data/copies/train.npz", image=pixels, label=images.labels.numpy())
+    trained = harness_here(*JOB, "--train-on", "copies", "--name", "mine")
+    assert trained.returncode == 0, trained.stderr
+    assert trained.stdout.splitlines()[-1] == "judge it: harness run --suite digits --entrants mine"
+    card = json.loads(Path("zoo/digits/mine.json").read_text())
+    assert (card["suite"], card["training"]["dataset"], card["training"]["images"]) == ("digits", "copies", 100)
+    judged = harness_here("run", "--suite", "digits", "--entrants", "mine", "--measures", "standard", "--limit", "20")
+    assert judged.returncode == 0, judged.stderr
+    assert "mine" in judged.stdout
+    refused = harness_here(*JOB, "--train-on", "absent", "--name", "other")
+    assert refused.returncode == 2
+    assert "expected the data set absent under" in refused.stderr

@@ -169,6 +169,33 @@ def test_the_small_cnn_has_the_layers_of_trades_network_for_mnist_by_their_names
     assert sum(parameter.numel() for parameter in model.parameters()) == 312_202
 
 
+def test_the_small_networks_are_those_of_their_descriptions() -> None:
+    """Every layer again, from the state dict by hand."""
+    torch.manual_seed(0)
+    mnist, x = build("mnist-cnn", 10, (1, 28, 28)).eval(), torch.rand(3, 1, 28, 28)
+    w = [tensor for _, tensor in sorted(mnist.state_dict().items(), key=lambda item: int(item[0].split(".")[0]))]
+    weights = {tuple(t.shape): t for t in w if t.dim() > 1}
+    assert list(weights) == [(16, 1, 5, 5), (32, 16, 4, 4), (64, 512), (10, 64)]
+    (b1, b2, b3, b4) = [t for t in w if t.dim() == 1]
+    (w1, w2, w3, w4) = weights.values()
+    hidden = nn.functional.conv2d(x, w1, b1, stride=3).relu()
+    assert hidden.shape == (3, 16, 8, 8)
+    hidden = nn.functional.conv2d(hidden, w2, b2, stride=2, padding=1).relu().flatten(1)
+    with torch.no_grad():
+        torch.testing.assert_close(mnist(x), (hidden @ w3.T + b3).relu() @ w4.T + b4)
+    assert sum(p.numel() for p in mnist.parameters()) == 42_122
+    half = build("half-resnet-14", 10, CIFAR).eval()
+    convolutions = [m for m in half.modules() if isinstance(m, nn.Conv2d) and m.kernel_size != (1, 1)]
+    assert [m.out_channels for m in convolutions] == [48] * 5 + [96] * 4 + [192] * 4
+    assert sum(p.numel() for p in half.parameters()) == 1_565_098
+    shapes = []
+    for stage in (half.bn1, half.layer1, half.layer2, half.layer3):
+        stage.register_forward_hook(lambda module, given, found: shapes.append(tuple(found.shape[1:])))
+    with torch.no_grad():
+        half(torch.rand(1, *CIFAR))
+    assert shapes == [(48, 16, 16), (48, 16, 16), (96, 8, 8), (192, 4, 4)]
+
+
 @pytest.mark.slow
 def test_trades_network_for_mnist_is_right_on_as_many_images_as_its_authors_say() -> None:
     shared = Path(__file__).resolve().parents[3] / "shared"
