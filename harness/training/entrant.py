@@ -29,7 +29,7 @@ from harness.training.trainer import Trained
 from leaderboards.records.files import file_stem
 from zoo.architectures import build, is_own
 from zoo.cards import require_name
-from zoo.checkpoints import save_entrant
+from zoo.checkpoints import require_no_pickle, save_entrant
 from zoo.entrant import Card
 
 
@@ -115,8 +115,8 @@ def train(
     `suite` and `recipe` are names, paths of TOML files, or objects; `name` is the recipe's by default. `changes` are other
     fields of the recipe, the four before it the same by name. `images` take the place of the train split in `data_dir`,
     `dataset` names other data there, for which the entrant is then made; `train_on` names other data, too, and the entrant is
-    made for the suite's own all the same (its card says what it has seen). `limit` takes the first images; `synthetic` images, or their .npz, are half of each batch
-    unless the recipe says another share.
+    made for the suite's own all the same (its card says what it has seen). `limit` takes the first images; `synthetic` images,
+    or their .npz, are half of each batch unless the recipe says another share.
 
     What is there by that name is replaced where this very call made it, or with `force`; else it is refused. Without `out`
     it goes to `default_out`, and never under the name of a shipped entrant.
@@ -160,6 +160,7 @@ def train(
     checkpoint = place.with_name(f".{file_stem(name)}.checkpoint")
     dynamics = place.with_name(f"{name}.dynamics.jsonl")
     origin = Origin(suite, recipe, images, synthetic, on, world)
+    require_no_pickle(place)
     if not force:
         require_same_command(place, checkpoint, suite.domain.suite, made_of(origin))
     if checkpoint.exists() and world.first:

@@ -155,9 +155,13 @@ def _entrant_differs(record: Record, judged: Judged) -> Iterator[str]:
     said, card = record.entrant, judged.entrant.card
     files = [(file.name, file.sha256) for file in judged.weights.files]
     here = {"name": card.name, "source": card.source, "architecture": card.architecture}
+    here["published"] = (
+        card.published
+    )  # a record that names a row by itself would stand beside another network's number
     for key, held in here.items():
         if getattr(said, key) != held:
-            yield f"entrant: its {key} is {line(getattr(said, key), 80)} in the record, and {line(held, 80)} here"
+            words = [line(text, 80) or "empty" for text in (getattr(said, key), held)]
+            yield f"entrant: its {key} is {words[0]} in the record, and {words[1]} here"
     if not of_one_place(said.spec, judged.entrant.spec):
         yield f"entrant: its spec is {line(said.spec, 80)} in the record, and {line(judged.entrant.spec, 80)} here"
     if said.weights_sha256 != judged.weights.sha256:

@@ -188,6 +188,7 @@ class EntrantInfo(Part):
     weights_sha256: str
     files: tuple[FileInfo, ...] = ()
     training: dict[str, Any] = {}
+    published: str = Field(default="", description="the published row that was measured on these very weights, by name")
     dynamics: Arrays | None = Field(default=None, description="what its trainer logged, a number an epoch")
 
 
@@ -267,6 +268,8 @@ class Record(Part):
         # what a record has nothing of, its file says nothing of
         for name in (name for name in ("suite_words", "best_known") if not plain[name]):
             del plain[name]
+        if not plain["entrant"]["published"]:
+            del plain["entrant"]["published"]
         for measurement in plain["measurements"].values():
             if measurement["witnesses"] is None:
                 del measurement["witnesses"]
