@@ -129,7 +129,7 @@ def suite_info(plan: Plan, judged: Judged) -> SuiteInfo:
         dataset=suite.dataset,
         split=judged.images.split,
         fingerprint=judged.images.fingerprint,
-        examples=min(len(judged.images), suite.examples or len(judged.images)),
+        examples=suite.size(judged.images.size),
         norm=suite.norm,
         eps=suite.threat.eps,
     )

@@ -160,7 +160,10 @@ class SuiteInfo(Part):
     version: int
     dataset: str
     split: str
-    fingerprint: str = Field(description="sha256 over the suite's images and labels")
+    fingerprint: str = Field(
+        description="sha256 over the suite's images and labels; of a partial record that lies within a known part of the data,"
+        " over that part's"
+    )
     examples: int = Field(ge=1, description="examples the suite has; a partial record holds fewer")
     norm: str
     eps: float = Field(ge=0)
