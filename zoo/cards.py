@@ -1,7 +1,8 @@
-"""The card beside an own entrant's weights: <name>.json next to <name>.safetensors.
+"""The card beside an own entrant's weights: <name>.json next to <name>.safetensors or <name>.pt.
 
 A JSON object; `name`, `suite`, `architecture`, `classes` and `shape` are needed, the texts are held as they are, never
-as markup. It says what the weights are for, so that a checkpoint cannot be judged as something that it is not.
+as markup. It says what the weights are for, so that a checkpoint cannot be judged as something that it is not. `published`
+names the row of others' numbers (zoo/published.py) that was measured on these very weights.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
 from zoo.architectures import require_architecture
 from zoo.bounds import MOST_CARD, size_flaw
-from zoo.entrant import Card, Domain, EntrantError
+from zoo.entrant import Card, Domain, EntrantError, did_you_mean
 from zoo.faults import first_fault, one_line
+from zoo.published import published
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 """An entrant's name names files too, so it holds nothing that a path would take apart."""
@@ -43,6 +45,7 @@ class _Fields(BaseModel):
     licence: str = ""
     additional_data: bool | None = None
     training: dict[str, Any] = {}
+    published: str = ""
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,7 @@ class CardFile:
             **{text: getattr(self.card, text) for text in TEXTS},
             "additional_data": self.card.additional_data,
             "training": dict(self.card.training),
+            **({"published": self.card.published} if self.card.published else {}),
         }
         try:
             return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
@@ -74,11 +78,19 @@ class CardFile:
             ) from error
 
     def require(self, domain: Domain, path: Path) -> None:
-        """Raise EntrantError unless the entrant takes the images and gives the logits that a suite needs."""
+        """Raise EntrantError unless the entrant takes the images and gives the logits that a suite needs, and the published
+        row that the card names, if any, is one of the suite's."""
         if (self.classes, self.shape) != (domain.classes, domain.shape):
             raise EntrantError(
                 f"expected an entrant for {domain.suite} ({_form(domain.classes, domain.shape)}), got {path.name} for"
                 f" {self.suite} ({_form(self.classes, self.shape)}); choose an entrant made for {domain.suite}"
+            )
+        known = [row.name for row in published(domain.dataset, domain.norm)]
+        if self.card.published and self.card.published not in known:
+            hint = did_you_mean(self.card.published, known)
+            raise EntrantError(
+                f"expected 'published' to name a published row of {domain.suite}, got {self.card.published!r} in the card"
+                f" {path};{hint} correct it, or leave it out"
             )
 
 
@@ -117,6 +129,7 @@ def read_card(path: Path, source: str) -> CardFile:
             additional_data=fields.additional_data,
             training=fields.training,
             dynamics=path.with_suffix(".dynamics.jsonl"),
+            published=fields.published,
         ),
         suite=fields.suite,
         classes=fields.classes,

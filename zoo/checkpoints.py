@@ -31,7 +31,7 @@ from zoo.own_code import seeded
 from zoo.unpickling import unpickling
 
 SHIPPED = Path(__file__).parent
-"""The folder of the entrants that come with this project: <suite>/<name>.safetensors and .json."""
+"""The folder of the entrants that come with this project: <suite>/<name>.safetensors (or .pt) and .json."""
 
 CONTAINERS = ("state_dict", "model_state_dict", "model", "net")
 """Keys under which training code puts the state dict beside the optimiser and the epoch."""
@@ -63,7 +63,7 @@ class CheckpointEntrant:
     @property
     def card(self) -> Card:
         """As its file says where there is one; else the file's stem and the architecture. Raises EntrantError."""
-        if self.card_path.is_file() and self.path.suffix == ".safetensors":
+        if self._has_card:
             return self._card_file().card
         return Card(name=self.path.stem, source=self.source, architecture=self.architecture or "")
 
@@ -118,11 +118,16 @@ class CheckpointEntrant:
             ) from error
         return freeze(model)
 
+    @property
+    def _has_card(self) -> bool:
+        # a .json beside any other file that is given by its path may be anything
+        return self.card_path.is_file() and (self.source == "zoo" or self.path.suffix == ".safetensors")
+
     def _card_file(self) -> CardFile:
         return read_card(self.card_path, self.source)
 
     def _architecture(self) -> str:
-        if self.card_path.is_file() and self.path.suffix == ".safetensors":
+        if self._has_card:
             card = self._card_file()
             card.require(self.domain, self.card_path)
             return self.architecture or card.card.architecture
@@ -202,6 +207,7 @@ def save_entrant(stem: Path, model: nn.Module, card: Card, domain: Domain) -> Ch
     """
     if require_name(card.name) != stem.name:
         raise EntrantError(f"expected files named {card.name!r} as the card is, got {stem.name!r}; use one name")
+    require_no_pickle(stem)
     text = CardFile(card, domain.suite, domain.classes, domain.shape).to_json()
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     with torch.random.fork_rng(devices=()):
@@ -222,7 +228,8 @@ def save_entrant(stem: Path, model: nn.Module, card: Card, domain: Domain) -> Ch
 def own_entrants(domain: Domain, folders: Sequence[Path] = ()) -> tuple[CheckpointEntrant, ...]:
     """Every own entrant of a suite, by name: the shipped ones, then those in <folder>/<suite>/ of each folder.
 
-    Raises EntrantError for a card that cannot be used, and for one name in two folders.
+    Its weights are <name>.safetensors, or a state dict in <name>.pt. Raises EntrantError for a card that cannot be used, for
+    one with both files, and for one name in two folders.
     """
     found: dict[str, CheckpointEntrant] = {}
     for folder in dict.fromkeys(folder.resolve() for folder in (SHIPPED, *folders)):
@@ -236,8 +243,23 @@ def own_entrants(domain: Domain, folders: Sequence[Path] = ()) -> tuple[Checkpoi
                 raise EntrantError(
                     f"expected one entrant named {name!r}, got {found[name].card_path} and {path}; rename one"
                 )
-            found[name] = CheckpointEntrant(path.with_suffix(".safetensors"), domain, source="zoo")
+            found[name] = CheckpointEntrant(_weights_beside(path), domain, source="zoo")
     return tuple(found.values())
+
+
+def require_no_pickle(stem: Path) -> None:
+    """Raise EntrantError where <stem>.pt is there: written beside it, <stem>.safetensors would be a second file of one name."""
+    if (pickle := stem.with_name(f"{stem.name}.pt")).exists():
+        raise EntrantError(f"expected no other weights of {stem.name!r}, got {pickle}; rename or remove that file")
+
+
+def _weights_beside(card: Path) -> Path:
+    tensors, pickle = card.with_suffix(".safetensors"), card.with_suffix(".pt")
+    if tensors.exists() and pickle.exists():
+        raise EntrantError(
+            f"expected one file of weights beside {card}, got {tensors.name} and {pickle.name}; remove one"
+        )
+    return pickle if pickle.exists() else tensors
 
 
 def _key(key: object) -> str:

@@ -44,6 +44,7 @@ class Domain:
 class Card:
     """Who an entrant is. Every text may be empty; `additional_data` is None where nobody has said.
 
+    `published` names the published row that was measured on these very weights; empty where nobody published them.
     `dynamics` is the log of its training (JSON lines, one an epoch), where one may lie beside its files.
     """
 
@@ -58,6 +59,7 @@ class Card:
     additional_data: bool | None = None
     training: Mapping[str, Any] = field(default_factory=dict)
     dynamics: Path | None = None
+    published: str = ""
 
 
 @dataclass(frozen=True)

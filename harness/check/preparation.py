@@ -20,6 +20,7 @@ from harness.check.check import Check
 from harness.check.gates import Gates
 from harness.check.statistics import Outcome
 from harness.check.verdict import EqualResult, GateResult, LostExample, Verdict
+from harness.data.parts import partly
 from harness.errors import BadInput
 from harness.measures import MEASURES, PRESETS, Measure, RobustAccuracy
 from harness.measures.sources import Sources
@@ -60,7 +61,12 @@ def chosen_candidate(
     if len(entrants) != 1:
         raise BadInput(f"expected one entrant, got {len(entrants)} in {','.join(specs)!r}; check them one by one")
     ready = find_files(entrants, suite, named=True, download=download, faults=faults)
-    return read_images(ready, suite, data_dir=data_dir, download=download)[0] if ready else None
+    if not ready:
+        return None
+    judged = read_images(ready, suite, data_dir=data_dir, download=download)[0]
+    if part := partly(judged.images):
+        faults.tell(part)
+    return judged
 
 
 def needed_measures(gates: Gates, baseline: Baseline, given: Mapping[str, Value]) -> list[Measure]:
@@ -120,7 +126,9 @@ def prepared_plan(
         limit=was.limit,
     )
     compared = [measure for measure in plan.measures if measure.name in was.measures]
-    refuse_other(baseline, suite_info(plan, judged), compared, drawn=() if device == was.device else ("search",))
+    refuse_other(
+        baseline, suite_info(plan, plan.judged[0]), compared, drawn=() if device == was.device else ("search",)
+    )
     if plan.examples != baseline.examples:
         raise BadInput(
             f"expected {baseline.examples} examples as the baseline has, got {plan.examples}; complete the data"

@@ -16,6 +16,7 @@ from torch import Tensor
 from harness.data.images import ImageSet, Split
 from harness.data.npz import npz_split
 from harness.data.own_data import OwnData, is_own
+from harness.data.parts import find_part
 from harness.errors import BadInput, one_line
 from zoo.entrant import Transform
 
@@ -77,6 +78,8 @@ def _torchvision(name: str, data_dir: Path, split: Split, download: bool) -> Ima
             continue
     else:
         if not download:
+            if (part := find_part(name, split, data_dir)) is not None:
+                return part
             raise missing(name, data_dir, split, "torchvision's files")
         try:
             data = build(data_dir / name, True)
@@ -243,7 +246,8 @@ def load(
     download: bool = False,
     transform: Transform | None = None,
 ) -> ImageSet:
-    """A split of a data set by name, from the first place that has it. Raises BadInput naming where it looked.
+    """A split of a data set by name, from the first place that has it; where none has, a part of it (harness.data.parts).
+    Raises BadInput naming where it looked.
 
     `name` may be the user's own code, module:callable. `shape` and `classes` are what the suite expects of folders and
     .npz files; `transform` is an entrant's own, for ImageNet's pictures.

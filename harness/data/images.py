@@ -70,7 +70,10 @@ class Examples:
 
 @dataclass(frozen=True)
 class ImageSet:
-    """A split of a data set. `images` (N, C, H, W) is uint8, or float32 in [0,1]; `labels` (N,) int64."""
+    """A split of a data set. `images` (N, C, H, W) is uint8, or float32 in [0,1]; `labels` (N,) int64.
+
+    `whole` is set where these are a part, the first examples of a split (harness.data.parts): how many the split has.
+    """
 
     name: str
     split: Split
@@ -79,6 +82,7 @@ class ImageSet:
     classes: tuple[str, ...]
     source: str
     digest: str = ""
+    whole: int = 0
 
     def __post_init__(self) -> None:
         if len(self.images) != len(self.labels) or len(self.images) == 0:
@@ -105,6 +109,11 @@ class ImageSet:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def size(self) -> int:
+        """How many examples the split has; of a part more than are here."""
+        return self.whole or len(self)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -138,7 +147,7 @@ class ImageSet:
         if n is None or n >= len(self):
             return self
         digest = hashlib.sha256(f"{self.digest} first {n}".encode()).hexdigest() if self.digest else ""
-        return replace(self, images=self.images[:n], labels=self.labels[:n], digest=digest)
+        return replace(self, images=self.images[:n], labels=self.labels[:n], digest=digest, whole=0)
 
     @cached_property
     def calibration(self) -> ImageSet:

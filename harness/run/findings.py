@@ -115,6 +115,7 @@ def _entrant_info(judged: Judged, parameters: int, arrays_folder: Path) -> Entra
         weights_sha256=judged.weights.sha256,
         files=tuple(FileInfo(name=file.name, sha256=file.sha256) for file in judged.weights.files),
         training=portable_values(card.training),
+        published=card.published,
         dynamics=training_log(card, arrays_folder),
     )
 
@@ -128,7 +129,7 @@ def suite_info(plan: Plan, judged: Judged) -> SuiteInfo:
         dataset=suite.dataset,
         split=judged.images.split,
         fingerprint=judged.images.fingerprint,
-        examples=min(len(judged.images), suite.examples or len(judged.images)),
+        examples=suite.size(judged.images.size),
         norm=suite.norm,
         eps=suite.threat.eps,
     )

@@ -82,9 +82,9 @@ def suite_images(suite: Suite, *, data_dir: Path, download: bool, transform: Tra
             f" got {len(images.classes)} and {images.shape} in {images.source}; correct the suite or the data"
         )
     # a suite on other data (its base is set, its name the data's) judges what there is; one by its own name judges all
-    if suite.examples and len(images) < suite.examples and images.name == suite.dataset and not suite.base:
+    if suite.examples and images.size < suite.examples and images.name == suite.dataset and not suite.base:
         raise BadInput(
-            f"expected {suite.examples} examples of {suite.dataset} for the suite {suite.name}, got {len(images)} in"
+            f"expected {suite.examples} examples of {suite.dataset} for the suite {suite.name}, got {images.size} in"
             f" {images.source}; complete them, or give them a name of their own with --dataset"
         )
     return images.first(suite.examples)

@@ -57,7 +57,9 @@ def entrant_rows(suite: Suite, *, model_dir: Path, own_folders: Sequence[Path]) 
     rows: list[Row] = []
     for entrant in zoo.entrants(suite.domain, model_dir=model_dir, own_folders=own_folders):
         card, domain = entrant.card, suite.domain
-        known = published_result(domain.dataset, domain.norm, card.name) if card.source == "robustbench" else None
+        known = published_result(
+            domain.dataset, domain.norm, card.name if card.source == "robustbench" else card.published
+        )
         rows.append(
             {
                 "name": card.name,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import torch
 
 from harness.data.images import ImageSet
+from harness.data.parts import first_examples
 from harness.measures.measure import Cost, Measure
 from harness.run.store import Store, content_key
 from harness.suites.suite import Suite
@@ -140,13 +141,20 @@ def make_plan(
     device: str,
     limit: int | None = None,
 ) -> Plan:
-    """The tasks of a run. `device` is "cpu" or "cuda": numbers of the two differ in the last digits, and are not mixed."""
+    """The tasks of a run. `device` is "cpu" or "cuda": numbers of the two differ in the last digits, and are not mixed.
+
+    Where only a part of the data is here, it is as limited to that part. Raises BadInput for a limit that is larger than it.
+    """
     threat = suite.threat
     measures = [measure.on(torch.device(device)) for measure in measures]
     examples, cut = 0, not judged
+    cuts = {id(one.images): first_examples(one.images, limit) for one in judged}
+    judged = [one if one.images is (held := cuts[id(one.images)]) else replace(one, images=held) for one in judged]
     tasks: list[Task] = []
     for index, one in enumerate(judged):
-        whole = min(len(one.images), suite.examples or len(one.images))
+        whole = suite.size(one.images.size)
+        if len(one.images) < whole:
+            limit, cut = limit or len(one.images), True
         examples = min(limit or whole, whole)
         for measure in measures:
             units = measure.units(whole)

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 import zoo
+from harness.data.parts import partly
 from harness.errors import BadInput, one_line
 from harness.measures import Measure
 from harness.run.completion import completing, waiting
@@ -108,6 +109,8 @@ def begin(request: Request, faults: Faults) -> Session | None:
             f" see harness list entrants --suite {suite.name}"
         )
     judged = read_images(ready, suite, data_dir=request.data_dir, download=request.download)
+    if part := partly(judged[0].images):
+        faults.tell(part)
     if judged[0].images.name != suite.dataset:
         faults.tell(f"the images are JPEG copies: recorded as {judged[0].images.name}, not {suite.dataset}")
         suite = suite.found_as(judged[0].images.name)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from harness.data.own_data import OwnData, is_own
+from harness.data.parts import require_other
 from harness.errors import BadInput
 from harness.threat import Norm, ThreatModel
 from zoo.entrant import Domain
@@ -73,6 +74,10 @@ class Suite:
         """What `datasets.load` is to be given: the name of the data, or the user's own code."""
         return self.loader or self.dataset
 
+    def size(self, there: int) -> int:
+        """How many examples it judges of so many that its split has."""
+        return min(self.examples or there, there)
+
     @property
     def threat(self) -> ThreatModel:
         return ThreatModel(self.norm, parse_eps(self.eps))
@@ -91,8 +96,10 @@ class Suite:
     def on(self, dataset: str) -> Suite:
         """The suite on other data: it carries the data's name, so that its figures never stand among the original's.
 
-        `dataset` may be the user's own code, module:callable. Raises BadInput where that cannot be imported.
+        `dataset` may be the user's own code, module:callable. Raises BadInput where that cannot be imported, and for a part of
+        the suite's own data, which is no other data.
         """
+        require_other(dataset, self.dataset)
         dataset, loader = data_name(dataset)
         if dataset == self.dataset and loader in ("", self.loader):
             return self

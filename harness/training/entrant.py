@@ -29,7 +29,7 @@ from harness.training.trainer import Trained
 from leaderboards.records.files import file_stem
 from zoo.architectures import build, is_own
 from zoo.cards import require_name
-from zoo.checkpoints import save_entrant
+from zoo.checkpoints import require_no_pickle, save_entrant
 from zoo.entrant import Card
 
 
@@ -160,6 +160,7 @@ def train(
     checkpoint = place.with_name(f".{file_stem(name)}.checkpoint")
     dynamics = place.with_name(f"{name}.dynamics.jsonl")
     origin = Origin(suite, recipe, images, synthetic, on, world)
+    require_no_pickle(place)
     if not force:
         require_same_command(place, checkpoint, suite.domain.suite, made_of(origin))
     if checkpoint.exists() and world.first:

@@ -107,6 +107,7 @@ class Challenge:
     who: str
     how: str
     others: Sequence[Home] = ()
+    limit: int | None = None
 
     def __post_init__(self) -> None:
         for option, text, most in (("--who", self.who, MOST_WHO), ("--how", self.how, MOST_HOW)):
@@ -119,7 +120,8 @@ class Challenge:
     @property
     def file(self) -> str:
         """Of the record, inside a folder of results."""
-        return f"{file_stem(self.suite.name)}/{file_stem(self.entrant)}.json"
+        part = f"partial-{self.limit}/" if self.limit else ""
+        return f"{file_stem(self.suite.name)}/{part}{file_stem(self.entrant)}.json"
 
     def found(self) -> tuple[Home, Record]:
         """The record that is challenged, and where it lies."""
@@ -203,7 +205,9 @@ def challenged(
     plan = make_plan(suite, [judged], [], precision="fp32", device=device.type)
     beside = published(out)
     others = (beside,) if beside else ()
-    challenge = Challenge(Home(out), suite_info(plan, judged), judged.name, judged.weights.sha256, who, how, others)
+    (judged,) = plan.judged
+    info = suite_info(plan, judged)
+    challenge = Challenge(Home(out), info, judged.name, judged.weights.sha256, who, how, others, plan.limit)
     handed = read_handed_in(file, judged.images)
     _, record = challenge.found()
     plan = replace(plan, precision=record.measurements[ATTACK].provenance.precision)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import zoo
 from harness.data.images import ImageSet
+from harness.data.parts import first_examples
 from harness.errors import BadInput, one_line
 from harness.run.folders import own_folders
 from harness.run.inputs import suite_images
@@ -107,10 +108,25 @@ class Claims:
                 self._images[key] = suite_images(
                     suite, data_dir=self.data_dir, download=self.download, transform=transform
                 )
-            return Judged(entrant, weights, self._images[key], how)
+            return Judged(entrant, weights, self._judged_on(key, suite, record.limit), how)
         except (ValueError, OSError) as error:
             findings.missing.append(f"its images are not here: {one_line(error)}")
             return None
+
+    def _judged_on(self, key: _Key, suite: Suite, limit: int | None) -> ImageSet:
+        """The images of a record of this limit. Raises BadInput where too few of them are here."""
+        images = self._images[key]
+        whole = suite.size(images.size)
+        wanted = min(limit or whole, whole)
+        if wanted > len(images):
+            raise BadInput(
+                f"expected {wanted} examples of {images.name}, got its first {len(images)} ({images.source}); put {images.name}"
+                " itself there"
+            )
+        cut = (*key, f"first {limit}")
+        if cut not in self._images:
+            self._images[cut] = first_examples(images, limit)
+        return self._images[cut]
 
     def _entrant(self, spec: str, suite: Suite) -> zoo.Entrant:
         (found,) = chosen_entrants(
@@ -142,7 +158,7 @@ def _suite_differs(record: Record, suite: Suite, images: ImageSet) -> Iterator[s
         "dataset": suite.dataset,
         "split": images.split,
         "fingerprint": images.fingerprint,
-        "examples": min(len(images), suite.examples or len(images)),
+        "examples": suite.size(images.size),
         "norm": suite.norm,
         "eps": suite.threat.eps,
     }
@@ -155,9 +171,13 @@ def _entrant_differs(record: Record, judged: Judged) -> Iterator[str]:
     said, card = record.entrant, judged.entrant.card
     files = [(file.name, file.sha256) for file in judged.weights.files]
     here = {"name": card.name, "source": card.source, "architecture": card.architecture}
+    here["published"] = (
+        card.published
+    )  # a record that names a row by itself would stand beside another network's number
     for key, held in here.items():
         if getattr(said, key) != held:
-            yield f"entrant: its {key} is {line(getattr(said, key), 80)} in the record, and {line(held, 80)} here"
+            words = [line(text, 80) or "empty" for text in (getattr(said, key), held)]
+            yield f"entrant: its {key} is {words[0]} in the record, and {words[1]} here"
     if not of_one_place(said.spec, judged.entrant.spec):
         yield f"entrant: its spec is {line(said.spec, 80)} in the record, and {line(judged.entrant.spec, 80)} here"
     if said.weights_sha256 != judged.weights.sha256:

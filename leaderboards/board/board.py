@@ -86,9 +86,10 @@ def make_board(
     """The board of one suite: of its whole records, or with `limit` of those of the first `limit` examples. Other records that
     are given stand on other boards.
 
-    A record of source 'robustbench' and the published row of its name share one entry. `notes` holds words to set
-    beside a record, by its entrant's name and limit, `homes` where it lives, `standings` whether it can be taken at its word.
-    Raises ValueError where one name stands twice: one would hide the other.
+    A record and the published row that was measured on the same weights share one entry: of source 'robustbench' the row of
+    its name, else the one that its card names. `notes` holds words to set beside a record, by its entrant's name and limit,
+    `homes` where it lives, `standings` whether it can be taken at its word. Raises ValueError where one
+    name stands twice: one would hide the other.
     """
     records = tuple(record for record in records if record.limit == limit)
     rows = _by_name(published)
@@ -99,7 +100,8 @@ def make_board(
 
     def entry(record: Record) -> Entry:
         key = (record.entrant.name, record.limit)
-        row = rows.get(record.entrant.name) if record.entrant.source == "robustbench" else None
+        who = record.entrant
+        row = rows.get(who.name if who.source == "robustbench" else who.published)
         stands = (standings or {}).get(key)
         said = (*beside.get(key, ()), *(stands.notes if stands else ()), *_notes(record, row, usual))
         return Entry(record, row, notes=said, home=(homes or {}).get(key), standing=stands)

@@ -44,9 +44,7 @@ def every_eval_ever(sealed: Sealed, organisation: str = PROJECT) -> dict[str, by
             "source_name": PROJECT,
             "source_type": "evaluation_run",
             "source_organization_name": organisation,
-            "evaluator_relationship": {"zoo": "first_party", "robustbench": "third_party"}.get(
-                record.entrant.source, "other"
-            ),
+            "evaluator_relationship": _relationship(record),
             "additional_details": texts(
                 record_seal=sealed.seal,
                 record_sha256=sealed.sha256,
@@ -85,10 +83,17 @@ class _Identity:
     path: str
 
 
+def _relationship(record: Record) -> str:
+    if record.entrant.published:
+        return "third_party"
+    return {"zoo": "first_party", "robustbench": "third_party"}.get(record.entrant.source, "other")
+
+
 def _identity(sealed: Sealed) -> _Identity:
     """Weights that differ are models that differ, so their sha256 is in the name; a suite is a collection of the store."""
     entrant = sealed.record.entrant
-    developer = {"zoo": PROJECT, "robustbench": "robustbench"}.get(entrant.source, "local")
+    by_others = "published" if entrant.published else PROJECT  # the zoo ships networks of others too
+    developer = {"zoo": by_others, "robustbench": "robustbench"}.get(entrant.source, "local")
     stem = sealed.file.rsplit("/", 1)[-1].removesuffix(".json")
     weights = entrant.weights_sha256
     if not HEX.fullmatch(weights):  # the record's schema asks for no form

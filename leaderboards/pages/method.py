@@ -89,8 +89,9 @@ TOPICS: tuple[Topic, ...] = (
             ),
             Number(
                 "Published, best known",
-                "What RobustBench publishes about the same classifier. It stands beside what was measured here and is never"
-                " mixed with it. 'Best known' is the lowest accuracy that any published attack has reached.",
+                "What RobustBench publishes about the same classifier, and of MNIST the authors of AutoAttack. It stands beside"
+                " what was measured here and is never mixed with it. 'Best known' is the lowest accuracy that any published"
+                " attack has reached.",
                 errs="High, for the same reason.",
                 source="Croce et al., NeurIPS 2021 Datasets and Benchmarks",
             ),

@@ -160,7 +160,10 @@ class SuiteInfo(Part):
     version: int
     dataset: str
     split: str
-    fingerprint: str = Field(description="sha256 over the suite's images and labels")
+    fingerprint: str = Field(
+        description="sha256 over the suite's images and labels; of a partial record that lies within a known part of the data,"
+        " over that part's"
+    )
     examples: int = Field(ge=1, description="examples the suite has; a partial record holds fewer")
     norm: str
     eps: float = Field(ge=0)
@@ -188,6 +191,7 @@ class EntrantInfo(Part):
     weights_sha256: str
     files: tuple[FileInfo, ...] = ()
     training: dict[str, Any] = {}
+    published: str = Field(default="", description="the published row that was measured on these very weights, by name")
     dynamics: Arrays | None = Field(default=None, description="what its trainer logged, a number an epoch")
 
 
@@ -267,6 +271,8 @@ class Record(Part):
         # what a record has nothing of, its file says nothing of
         for name in (name for name in ("suite_words", "best_known") if not plain[name]):
             del plain[name]
+        if not plain["entrant"]["published"]:
+            del plain["entrant"]["published"]
         for measurement in plain["measurements"].values():
             if measurement["witnesses"] is None:
                 del measurement["witnesses"]

@@ -104,6 +104,13 @@ def test_a_measured_entrant_and_its_published_row_share_one_line(record_of: Reco
     assert board.entries[0].text("venue") == "ICML 2023"
 
 
+def test_a_card_that_names_a_published_row_joins_it_under_any_name(record_of: RecordOf) -> None:
+    published = [Published("a", autoattack_accuracy=0.52), Published("b", autoattack_accuracy=0.6)]
+    board = make_board([record_of("mine", robust=0.5, entrant={"source": "zoo", "published": "a"})], published)
+    assert [entry.name for entry in board.entries] == ["b", "mine"]
+    assert row(board, "mine")["autoattack_difference"] == pytest.approx(-0.02)
+
+
 def test_a_stranger_of_the_same_name_gets_no_published_numbers(record_of: RecordOf) -> None:
     board = make_board(
         [record_of("a", robust=0.5, entrant={"source": "checkpoint"})], [Published("a", autoattack_accuracy=0.7)]

@@ -14,10 +14,11 @@ import pytest
 import safetensors.torch
 import torch
 from torch import nn
+from torch.nn import functional as F
 
-from zoo import Card, Domain, EntrantError
+from zoo import Card, Domain, EntrantError, find
 from zoo.architectures import build
-from zoo.checkpoints import CheckpointEntrant, own_entrants, save_entrant
+from zoo.checkpoints import SHIPPED, CheckpointEntrant, own_entrants, save_entrant
 
 CARD = Card(
     name="trades-1",
@@ -145,7 +146,49 @@ def test_a_card_without_its_weights_is_an_entrant_with_a_missing_file(
     assert "got no file" in refusal(entrant.load)
 
 
+def test_an_entrants_weights_may_be_a_pickle_of_tensors(tmp_path: Path, digits: Domain, model: nn.Module) -> None:
+    path = save_entrant(tmp_path / "digits" / "trades-1", model, CARD, digits).path
+    torch.save(model.state_dict(), path.with_suffix(".pt"))
+    got = refusal(lambda: own_entrants(digits, [tmp_path]))
+    assert got == f"expected one file of weights beside {path.with_suffix('.json')}, got trades-1.safetensors and" + (
+        " trades-1.pt; remove one"
+    )
+    path.unlink()
+    entrant = next(found for found in own_entrants(digits, [tmp_path]) if found.card.name == "trades-1")
+    assert (entrant.card.architecture, entrant.spec) == ("digits-cnn", "trades-1")
+    assert [file.name for file in entrant.weights().files] == ["trades-1.pt"]
+    assert torch.equal(logits(entrant.load()), logits(model))
+    assert "expected no other weights of 'trades-1', got" in refusal(
+        lambda: save_entrant(tmp_path / "digits" / "trades-1", model, CARD, digits)
+    )
+
+
+def test_a_pickle_that_holds_code_is_refused_beside_a_card_too(
+    tmp_path: Path, digits: Domain, model: nn.Module, hostile: object, marker: Path
+) -> None:
+    path = save_entrant(tmp_path / "digits" / "trades-1", model, CARD, digits).path
+    path.unlink()
+    torch.save(hostile, path.with_suffix(".pt"))
+    entrant = next(found for found in own_entrants(digits, [tmp_path]) if found.card.name == "trades-1")
+    assert "expected plain tensors in " in refusal(entrant.load)
+    assert not marker.exists()
+
+
 # cards
+
+
+def test_a_card_names_the_published_row_of_its_weights(tmp_path: Path) -> None:
+    domain = Domain("mnist", "mnist", "Linf", 10, (1, 28, 28))
+    model = build("digits-cnn", domain.classes, domain.shape)
+    named = replace(CARD, published="Zhang2019Theoretically")
+    entrant = save_entrant(tmp_path / "mnist" / "trades-1", model, named, domain)
+    assert entrant.card.published == "Zhang2019Theoretically"
+    assert entrant.load() is not None
+    entrant.card_path.write_text(entrant.card_path.read_text().replace("Zhang2019Theo", "Zhang2019Theo-"))
+    for use in (entrant.load, entrant.weights, lambda: own_entrants(domain, [tmp_path])):
+        got = refusal(use)
+        assert got.startswith("expected 'published' to name a published row of mnist, got 'Zhang2019Theo-retically'")
+        assert "did you mean Zhang2019Theoretically" in got
 
 
 @pytest.mark.parametrize(
@@ -353,6 +396,41 @@ def test_the_weights_hash_changes_with_the_bytes_and_the_architecture_only(
 
 
 # shipped
+
+
+TRADES_MNIST = "5b99888064f692047d5592b38df2dde126aa1b991a26c6aad683ce709634bea0"
+
+
+@pytest.fixture
+def mnist() -> Domain:
+    return Domain("mnist", "mnist", "Linf", 10, (1, 28, 28))
+
+
+def test_trades_network_for_mnist_ships_byte_for_byte_with_its_licence(mnist: Domain) -> None:
+    entrant = find("Zhang2019Theoretically", mnist, model_dir=Path("models"))
+    assert [(file.name, file.sha256) for file in entrant.weights().files] == [
+        ("Zhang2019Theoretically.pt", TRADES_MNIST)
+    ]
+    assert entrant.weights().sha256 == "e7ea636da9940ae1a1ec270cef97cc3536aa561cb897c80882eb626c5693d99a"
+    assert (entrant.card.licence, entrant.card.published) == ("MIT", "Zhang2019Theoretically")
+    notice = (SHIPPED / "mnist" / "LICENSE.trades").read_text()
+    assert notice.startswith("MIT License\n\nCopyright (c) 2019 Hongyang Zhang, Yaodong Yu, ")
+    assert "this permission notice shall be included" in notice
+
+
+def test_trades_network_for_mnist_gives_the_logits_of_its_layers(mnist: Domain) -> None:
+    held = torch.load(SHIPPED / "mnist" / "Zhang2019Theoretically.pt", weights_only=True, map_location="cpu")
+    x = torch.cat([torch.zeros(1, 1, 28, 28), torch.rand(3, 1, 28, 28, generator=torch.Generator().manual_seed(0))])
+    h = x
+    for k in (1, 2, 3, 4):
+        h = F.relu(F.conv2d(h, held[f"feature_extractor.conv{k}.weight"], held[f"feature_extractor.conv{k}.bias"]))
+        h = F.max_pool2d(h, 2) if k in (2, 4) else h
+    h = h.flatten(1)
+    for k in (1, 2, 3):
+        h = F.linear(h, held[f"classifier.fc{k}.weight"], held[f"classifier.fc{k}.bias"])
+        h = F.relu(h) if k < 3 else h
+    model = find("Zhang2019Theoretically", mnist, model_dir=Path("models")).load()
+    torch.testing.assert_close(model(x), h)
 
 
 def test_every_shipped_entrant_loads_and_says_what_it_may_be_used_for(digits: Domain) -> None:

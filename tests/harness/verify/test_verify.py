@@ -133,6 +133,11 @@ def test_a_swapped_weight_file_is_one_line(place) -> None:
     one_fault(place.verdict(), "entrant: its weights have the sha256", "other weights")
 
 
+def test_a_record_that_takes_a_published_row_for_its_own_is_one_line(place) -> None:
+    place.edit(lambda plain: plain["entrant"].update(published="Zhang2019Theoretically"))
+    one_fault(place.verdict(), "entrant: its published is Zhang2019Theoretically in the record, and empty here")
+
+
 def test_a_changed_eps_is_one_line(place) -> None:
     place.edit(lambda plain: plain["suite"].update(eps=0.2))
     one_fault(place.verdict(), "suite: its eps is 0.2 in the record, and 0.15 here")
