@@ -23,10 +23,9 @@ from harness.training.distributed import World
 from harness.training.dynamics import Epoch, phases_of
 from harness.training.own_objective import require_terms
 from harness.training.phases import Phases
-from harness.training.place import found_by_name, require_not_shipped, require_same_command, writable
+from harness.training.place import checkpoint_of, found_by_name, require_not_shipped, require_same_command, writable
 from harness.training.recipes import Recipe, find_recipe
 from harness.training.trainer import Trained
-from leaderboards.records.files import file_stem
 from zoo.architectures import build, is_own
 from zoo.cards import require_name
 from zoo.checkpoints import save_entrant
@@ -115,8 +114,8 @@ def train(
     `suite` and `recipe` are names, paths of TOML files, or objects; `name` is the recipe's by default. `changes` are other
     fields of the recipe, the four before it the same by name. `images` take the place of the train split in `data_dir`,
     `dataset` names other data there, for which the entrant is then made; `train_on` names other data, too, and the entrant is
-    made for the suite's own all the same (its card says what it has seen). `limit` takes the first images; `synthetic` images, or their .npz, are half of each batch
-    unless the recipe says another share.
+    made for the suite's own all the same (its card says what it has seen). `limit` takes the first images; `synthetic`
+    images, or their .npz, are half of each batch unless the recipe says another share.
 
     What is there by that name is replaced where this very call made it, or with `force`; else it is refused. Without `out`
     it goes to `default_out`, and never under the name of a shipped entrant.
@@ -157,7 +156,7 @@ def train(
     if isinstance(synthetic, str | Path):
         synthetic = npz_file(Path(synthetic), suite.shape, suite.classes)
     place = writable(folder) / suite.name / name
-    checkpoint = place.with_name(f".{file_stem(name)}.checkpoint")
+    checkpoint = checkpoint_of(place)
     dynamics = place.with_name(f"{name}.dynamics.jsonl")
     origin = Origin(suite, recipe, images, synthetic, on, world)
     if not force:

@@ -1,9 +1,10 @@
 """The sample-removal experiment of Mirza et al. 2024: which samples does adversarial training need?
 
 From each batch samples are removed, before the inner attack: correctly classified ones of the highest energy E(x), or of the
-lowest, misclassified ones, or random ones. With a fraction they are round(fraction N); where there are fewer correct (or misclassified) samples than
-that, all of them are removed, so that arms of the experiment may differ in how many. With a count they are that many in every
-arm: where there are fewer that the arm names, random others fill up. At least two samples always stay.
+lowest, misclassified ones, or random ones. With a fraction they are round(fraction N); where there are fewer correct (or
+misclassified) samples than that, all of them are removed, so that arms of the experiment may differ in how many. With a count
+they are that many in every arm: where there are fewer that the arm names, random others fill up. At least two samples always
+stay.
 """
 
 from __future__ import annotations

@@ -34,6 +34,8 @@ def imported_by(program: str) -> set[str]:
         "verify",
         "publish",
         "challenge",
+        "experiment",
+        "experiment removal",
     ],
 )
 def test_help_imports_nothing_slow(verb: str) -> None:
