@@ -1,12 +1,14 @@
 """A mean over seeds and test images, with an interval that takes both as drawn at random.
 
-Every seed is judged on the same images, so seeds and images cross: a seed may be a lucky one, an image may be hard for all seeds,
-and the rest is of one seed on one image. With S seeds, N images and the mean squares of the two-way table without repeats, the
-variance of the mean is estimated by (MS_seeds + MS_images - MS_rest) / SN, and Student's t gets the degrees of freedom of Hillis
-(2007, Statistics in Medicine 26, 596), who has the same table of readers and cases. A difference of mean squares may come out too
-small by chance, even below 0: the variance is here never less than that of seeds alone or of images alone, so it errs high.
+Every seed is judged on the same images, so seeds and images cross: a seed may be a lucky one, an image may be hard for all
+seeds, and the rest is of one seed on one image. With S seeds, N images and the mean squares of the two-way table without
+repeats, the variance of the mean is estimated by (MS_seeds + MS_images - MS_rest) / SN, and Student's t gets the degrees of
+freedom of Hillis (2007, Statistics in Medicine 26, 596), who has the same table of readers and cases. A difference of mean
+squares may come out too small by chance, even below 0: the variance is here never less than that of seeds alone or of images
+alone, so it errs high.
 
-Not a bootstrap: of three seeds one can draw ten different samples, and the spread over them is too small by a third in variance.
+Not a bootstrap: of three seeds one can draw ten different samples, and the spread over them is too small by a third in
+variance.
 """
 
 from __future__ import annotations
@@ -39,8 +41,8 @@ class CrossedMean:
 def crossed_mean(table: np.ndarray, lowest: float, highest: float) -> CrossedMean:
     """The mean of a table (S seeds, N images), S >= 2, N >= 2, of numbers in [lowest, highest]; intervals stay inside.
 
-    Where all numbers are one and the same, no variance can be estimated: the interval then says how many images could be others,
-    of which none was seen (Clopper and Pearson), and errs wide. Raises ValueError for fewer seeds or images.
+    Where all numbers are one and the same, no variance can be estimated: the interval then says how many images could be
+    others, of which none was seen (Clopper and Pearson), and errs wide. Raises ValueError for fewer seeds or images.
     """
     if table.ndim != 2 or min(table.shape) < 2:
         raise ValueError(f"expected a table of at least 2 seeds and 2 images, got shape {table.shape}")
