@@ -134,7 +134,6 @@ _SHARED: tuple[Callable[[Any], Any], ...] = (
     click.option(
         "--limit", type=int, callback=options.positive, help="Measure on the first N examples; records are partial."
     ),
-    click.option("--seeds", default="1", show_default=True, metavar="K,L", help="Of training: an entrant for each."),
     options.device,
     click.option(
         "--out",
@@ -149,11 +148,18 @@ _SHARED: tuple[Callable[[Any], Any], ...] = (
 )
 
 
-def shared(verb: Callable[..., Any]) -> Callable[..., Any]:
-    """The options of TrialOptions, in their order in the help."""
-    for option in reversed(_SHARED):
-        verb = option(verb)
-    return verb
+def shared(seeds: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """The options of TrialOptions, in their order in the help; `seeds` is the default of --seeds."""
+    of_seeds = click.option(
+        "--seeds", default=seeds, show_default=True, metavar="K,L", help="Of training: an entrant for each."
+    )
+
+    def add(verb: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed((*_SHARED, of_seeds)):
+            verb = option(verb)
+        return verb
+
+    return add
 
 
 def train_missing(ground: Ground, trials: Sequence[Trial]) -> int:

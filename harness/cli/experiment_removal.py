@@ -21,7 +21,7 @@ class RemovalOptions(TrialOptions):
 
 
 @click.command(name="removal")
-@shared.shared
+@shared.shared(seeds="1")
 @click.option("--recipe", "recipe_name", default="sat", show_default=True, help="As in harness train.")
 @click.option(
     "--arms",
@@ -37,7 +37,7 @@ def command(given: RemovalOptions) -> int:
     All arms of a fraction remove the same number of samples. Where an arm names too few, random ones fill up: the table says
     how many.
     """
-    from harness.experiments.removal import Removal, over_seeds
+    from harness.experiments.removal import Removal, arm_spreads
     from harness.experiments.removal_view import removal_view
     from harness.run.selection import Faults
     from leaderboards.pages.experiment import write_experiment
@@ -63,7 +63,7 @@ def command(given: RemovalOptions) -> int:
     faults = Faults(options.told)
     found = shared.measure_missing(measuring, ground, trials, faults)
     rows = removal.rows(arms, {trial.name: ground.card(trial) for trial in trials}, found)
-    spreads = over_seeds(rows)
+    spreads = arm_spreads(rows)
     view = removal_view(removal, rows, spreads, ground)
     shared.show_experiment(view, write_experiment(folder, view, removal.to_json(rows, spreads, ground)))
     return faults.status

@@ -9,7 +9,7 @@ the sampling of test images and not the spread of training: that is what several
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field, fields
 from typing import Any, get_args
 
 import numpy as np
@@ -17,8 +17,8 @@ import numpy as np
 from harness.check.statistics import LEVEL, difference_interval, two_sided
 from harness.errors import BadInput
 from harness.experiments.measuring import Found, as_json
+from harness.experiments.spread import Spread, over_seeds
 from harness.experiments.trials import Ground, Trial, settings_of
-from harness.measures.intervals import mean, standard_deviation
 from harness.training.recipes import Drop, Recipe
 from leaderboards.records.schema import Value
 from zoo.entrant import Card, did_you_mean
@@ -53,13 +53,20 @@ class Difference:
     lost: int
     gained: int
     n: int
+    by_image: np.ndarray = field(repr=False, compare=False)
+    """(n,) of -1, 0, 1: lost, unchanged, gained."""
+
+    def to_json(self) -> dict[str, Any]:
+        return {one.name: getattr(self, one.name) for one in fields(self) if one.name != "by_image"}
 
 
 def paired(before: np.ndarray, after: np.ndarray) -> Difference:
     """Of two arrays of flags (n,) bool on the same images. Raises ValueError where they are not equally many."""
     lost, gained, n = (int(x) for x in ((before & ~after).sum(), (~before & after).sum(), len(before)))
     low, high = difference_interval(lost, gained, n)
-    return Difference((gained - lost) / n, low, high, LEVEL, two_sided(lost, gained), lost, gained, n)
+    return Difference(
+        (gained - lost) / n, low, high, LEVEL, two_sided(lost, gained), lost, gained, n, after.astype(int) - before
+    )
 
 
 @dataclass(frozen=True)
@@ -83,27 +90,25 @@ class Row:
             "standard_accuracy": as_json(found.standard) if found else None,
             "robust_accuracy": as_json(found.robust) if found else None,
             "robust_by": found.attacked if found else None,
-            "difference_to_none": asdict(self.difference) if self.difference else None,
+            "difference_to_none": self.difference.to_json() if self.difference else None,
             "record": found.file if found else None,
         }
 
 
 @dataclass(frozen=True)
-class Spread:
-    """One arm and fraction over its seeds: values are the means over seeds with Student's t interval, `sd` the sample standard
-    deviation of robust accuracy."""
+class ArmSpread:
+    """One arm and fraction over its seeds: accuracies, and the difference to the arm none of the same seed."""
 
     how: Drop
     fraction: float
-    seeds: int
-    standard: Value
-    robust: Value
-    sd: Value
-    difference: Value | None
+    standard: Spread
+    robust: Spread
+    difference: Spread | None
 
     def to_json(self) -> dict[str, Any]:
-        values = {name: as_json(getattr(self, name)) for name in ("standard", "robust", "sd", "difference")}
-        return {"arm": self.how, "fraction": self.fraction, "seeds": self.seeds, **values}
+        parts = {name: getattr(self, name) for name in ("standard", "robust", "difference")}
+        values = {name: part.to_json() if part else None for name, part in parts.items()}
+        return {"arm": self.how, "fraction": self.fraction, **values}
 
 
 @dataclass(frozen=True)
@@ -176,7 +181,7 @@ class Removal:
                 )
         return tuple(rows)
 
-    def to_json(self, rows: Sequence[Row], spreads: Sequence[Spread], ground: Ground) -> dict[str, Any]:
+    def to_json(self, rows: Sequence[Row], spreads: Sequence[ArmSpread], ground: Ground) -> dict[str, Any]:
         """All numbers, plain."""
         return {
             "experiment": "removal",
@@ -193,29 +198,20 @@ class Removal:
         }
 
 
-def over_seeds(rows: Sequence[Row]) -> tuple[Spread, ...]:
-    """Arms by fraction, over the seeds that were measured; nothing where no arm has two of them."""
+def arm_spreads(rows: Sequence[Row]) -> tuple[ArmSpread, ...]:
+    """Arms by fraction, over the seeds that were measured; nothing of an arm that has fewer than two."""
     groups: dict[tuple[Drop, float], list[Row]] = {}
     for row in rows:
-        if row.found is not None and row.found.standard is not None and row.found.robust is not None:
+        if row.found is not None:
             groups.setdefault((row.arm.how, row.arm.fraction), []).append(row)
     spreads = []
     for (how, fraction), mine in groups.items():
-        standard = [row.found.standard.value for row in mine if row.found and row.found.standard]
-        robust = [row.found.robust.value for row in mine if row.found and row.found.robust]
-        if len(mine) < 2 or None in robust:  # a bounded accuracy is no number
-            continue
-        differences = [row.difference.value for row in mine if row.difference]
-        numbers = np.array(robust, dtype=np.float64)
-        spreads.append(
-            Spread(
-                how,
-                fraction,
-                len(mine),
-                mean(np.array(standard, dtype=np.float64)),
-                mean(numbers),
-                standard_deviation(numbers),
-                mean(np.array(differences)) if len(differences) == len(mine) else None,
-            )
-        )
+        found = [row.found for row in mine if row.found is not None]
+        standard = over_seeds([one.standard for one in found], [one.flags.get("standard") for one in found])
+        robust = over_seeds([one.robust for one in found], [one.survivors for one in found])
+        changes = [row.difference for row in mine if row.difference is not None]
+        values = [Value(value=change.value, n=change.n) for change in changes]
+        difference = over_seeds(values, [change.by_image for change in changes], -1.0)
+        if standard is not None and robust is not None:
+            spreads.append(ArmSpread(how, fraction, standard, robust, difference))
     return tuple(spreads)

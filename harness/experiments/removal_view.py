@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from harness.experiments.cells import NOTHING, OVER_SEEDS, SD, accuracy, epochs, number, spread
 from harness.experiments.measuring import ATTACKS
-from harness.experiments.removal import Removal, Row, Spread
+from harness.experiments.removal import ArmSpread, Removal, Row
 from harness.experiments.trials import Ground
 from leaderboards.board import formats
 from leaderboards.charts.experiment_charts import ArmPoint, removal_chart
@@ -31,31 +32,22 @@ DIFFERENCE = Column(
 )
 
 
-def accuracy(value: Value | None) -> Cell:
-    """An accuracy in percent with its interval; one that is bounded is its interval alone."""
-    if value is None:
-        return Cell(formats.NOTHING)
-    if value.bounded:
-        return Cell(f"{formats.between(value, formats.percent)} (bounded)")
-    if value.value is None:
-        return Cell(formats.NOTHING)
-    return Cell(formats.percent(value.value, value.n), formats.interval(value, formats.percent))
-
-
-def removal_view(removal: Removal, rows: Sequence[Row], spreads: Sequence[Spread], ground: Ground) -> ExperimentView:
+def removal_view(removal: Removal, rows: Sequence[Row], spreads: Sequence[ArmSpread], ground: Ground) -> ExperimentView:
     """The page of the experiment."""
     by = next((ATTACKS[row.found.attacked] for row in rows if row.found and row.found.attacked), "the attack")
     n = next((row.found.robust.n for row in rows if row.found and row.found.robust), 0)
     recipe = removal.recipe
     notes = [
-        f"Recipe: {recipe.objective}, {recipe.epochs} epochs, batches of"
+        f"Recipe: {recipe.objective}, {epochs(recipe.epochs)}, batches of"
         f" {min(recipe.batch_size, ground.trained_on(recipe))}, {recipe.architecture}. Trained on"
         f" {len(ground.images):,} images of {ground.images.name}. Robust accuracy is after {by}, on {n:,} test images.",
         "In every arm of a fraction, the same number of samples leaves each batch before the attack. If an arm names too few"
         " samples, random ones fill up. An arm that is mostly filled up is mostly the arm random.",
     ]
     if len(removal.seeds) == 1:
-        notes.append("One seed: a difference may be the chance of this training. Use three seeds or more for a claim.")
+        notes.append(
+            "One seed: a difference may be the chance of this training. Give three seeds or more before you claim it."
+        )
     tables = [_arms(rows, by)]
     if spreads:
         tables.append(_spread(spreads))
@@ -74,15 +66,15 @@ def _arms(rows: Sequence[Row], by: str) -> Table:
     cells = []
     for row in rows:
         found, removed, change = row.found, row.removed, row.difference
-        between = Cell(formats.NOTHING)
+        between = NOTHING
         if change is not None:
             ends = Value(value=change.value, low=change.low, high=change.high, level=change.level, n=change.n)
-            between = Cell(formats.points(change.value, change.n), formats.interval(ends, formats.points))
+            between = number(ends, formats.points)
         counts = removed["named"] + removed["filled"], removed["named"], removed["filled"]
         cells.append(
             (
                 Cell(row.arm.how),
-                Cell(formats.percent(row.arm.fraction, 1) if row.arm.fraction else "0"),
+                Cell(f"{100 * row.arm.fraction:g}"),
                 Cell(str(row.arm.seed)),
                 *(Cell(formats.count(count)) for count in counts),
                 accuracy(found.standard if found else None),
@@ -104,38 +96,33 @@ def _arms(rows: Sequence[Row], by: str) -> Table:
     return Table("Every arm", columns, tuple(cells))
 
 
-def _spread(spreads: Sequence[Spread]) -> Table:
-    def shown(value: Value | None, signed: bool = False) -> Cell:
-        if value is None or value.value is None:
-            return Cell(formats.NOTHING)
-        write = formats.points if signed else formats.percent
-        return Cell(write(value.value), formats.interval(value, write))
-
+def _spread(spreads: Sequence[ArmSpread]) -> Table:
     cells = tuple(
         (
-            Cell(s.how),
-            Cell(formats.percent(s.fraction, 1) if s.fraction else "0"),
-            Cell(str(s.seeds)),
-            shown(s.standard),
-            shown(s.robust),
-            shown(s.sd),
-            shown(s.difference, signed=True),
+            Cell(one.how),
+            Cell(f"{100 * one.fraction:g}"),
+            Cell(str(one.robust.seeds)),
+            *spread(one.standard),
+            *spread(one.robust),
+            *spread(one.difference, formats.points),
         )
-        for s in spreads
+        for one in spreads
     )
     columns = (
         Column("arm", words=True),
         Column("of a batch, %"),
         Column("seeds"),
         Column("mean standard, %"),
-        Column("mean robust, %", "Mean over seeds with Student's t interval: it covers the spread of training."),
-        Column("sd over seeds", "Sample standard deviation of robust accuracy over seeds, in points."),
-        Column("mean to none, points", "Mean over seeds of the difference to the arm none of the same seed."),
+        Column("sd"),
+        Column("mean robust, %", OVER_SEEDS),
+        SD,
+        Column("mean to none, points", "Mean over the seeds of the difference to the arm none of the same seed."),
+        Column("sd"),
     )
     return Table("Over the seeds", columns, cells)
 
 
-def _chart(rows: Sequence[Row], spreads: Sequence[Spread]) -> Chart | None:
+def _chart(rows: Sequence[Row], spreads: Sequence[ArmSpread]) -> Chart | None:
     """Of several seeds the means with their smallest and largest seed, else the one seed with its interval."""
     if spreads:
         robust: dict[tuple[str, float], list[float]] = {}

@@ -49,7 +49,7 @@ def removal_chart(baseline: ArmPoint | None, points: Sequence[ArmPoint], ends: s
         "removal-chart",
         "Robust accuracy against the share of samples removed",
         f"A line for each arm. {ends}{compared}",
-        _removal_template(arms),
+        _removal_template(arms, tuple(sorted({0.0, *(number(100 * point.fraction) for point in points)}))),
         rows,
     )
 
@@ -61,11 +61,12 @@ def _ends(point: ArmPoint) -> dict[str, float]:
 
 
 @cache
-def _removal_template(arms: tuple[str, ...]) -> dict[str, Any]:
+def _removal_template(arms: tuple[str, ...], fractions: tuple[float, ...]) -> dict[str, Any]:
     names = [plain(arm) for arm in arms]
     count = len(names)
     base = alt.Chart(alt.NamedData(name="rows"))
-    x = alt.X("x:Q", title="removed from each batch, %", scale=alt.Scale(zero=True, nice=True))
+    axis = alt.Axis(values=list(fractions), format="~g")
+    x = alt.X("x:Q", title="removed from each batch, %", scale=alt.Scale(zero=True, nice=False, padding=12), axis=axis)
     y = alt.Y("y:Q", title="Robust accuracy, %", scale=alt.Scale(zero=False, nice=True), axis=alt.Axis(tickCount=6))
     ranges = [COLOURS[i % 4] for i in range(count)], [DASHES[i % 4] for i in range(count)]
     colour = alt.Color("arm:N", scale=alt.Scale(domain=names, range=ranges[0]), title=None)

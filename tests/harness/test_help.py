@@ -36,6 +36,7 @@ def imported_by(program: str) -> set[str]:
         "challenge",
         "experiment",
         "experiment removal",
+        "experiment seeds",
     ],
 )
 def test_help_imports_nothing_slow(verb: str) -> None:
