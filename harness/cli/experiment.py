@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from harness.cli import experiment_removal, experiment_seeds
+from harness.cli import experiment_removal, experiment_sampling, experiment_seeds
 
 
 @click.group(name="experiment")
@@ -17,3 +17,4 @@ def command() -> None:
 
 command.add_command(experiment_removal.command)
 command.add_command(experiment_seeds.command)
+command.add_command(experiment_sampling.command)

@@ -16,8 +16,10 @@ from zoo.faults import escaped
 
 if TYPE_CHECKING:
     from harness.experiments.measuring import Found, Measuring
+    from harness.experiments.sampling import Setting
     from harness.experiments.trials import Ground, Trial
     from harness.run.selection import Faults
+    from harness.run.session import Session
     from harness.suites.suite import Suite
     from harness.training.recipes import Recipe
     from leaderboards.pages.experiment import ExperimentView
@@ -210,6 +212,16 @@ def show_dry_run(ground: Ground, measuring: Measuring, trials: Sequence[Trial]) 
     headings, rows = dry_run(ground, measuring, trials)
     wide(worded(title, headings, rows, headings[:2]))
     click.echo("Passes are of single images: of training about, of measuring at most.")
+
+
+def show_settings(sessions: Mapping[Setting, Session]) -> None:
+    """What would be drawn for each setting of a sampling experiment, and how many passes that is at most."""
+    from harness.cli.tables import wide, worded
+    from harness.experiments.sampling import dry_run
+
+    headings, rows = dry_run(sessions)
+    wide(worded(f"{len(sessions)} settings", headings, rows, headings[:2]))
+    click.echo("Passes are of single images, of what is still to be drawn.")
 
 
 def show_experiment(view: ExperimentView, page: Path) -> None:

@@ -101,10 +101,13 @@ class Measuring:
     limit: int | None = None
     download: bool = False
     inception_weights: Path | None = None
+    own_folders: tuple[Path, ...] = ()
 
     def session(self, specs: Sequence[str], faults: Faults) -> Session | None:
         """What there is to measure of these entrants; None where faults leave nothing."""
-        entrants = chosen_entrants(specs, self.suite, model_dir=self.model_dir, own_folders=(), allow_pickle=())
+        entrants = chosen_entrants(
+            specs, self.suite, model_dir=self.model_dir, own_folders=self.own_folders, allow_pickle=()
+        )
         request = Request(
             suite=self.suite,
             measures=self.measures,

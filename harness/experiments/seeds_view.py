@@ -31,8 +31,10 @@ def seeds_view(
         " images, the same for every entrant.",
     ]
     if len(seeds.seeds) < 3:
-        few = "Fewer than three seeds: the spread of training is hardly known. Give three or more before you claim a difference."
-        notes.append(few)
+        notes.append(
+            "Fewer than three seeds: the spread of training is hardly known. Give three or more before you claim a"
+            " difference."
+        )
     findings = tuple(text for pair in pairs for text in (f"{pair.sentence} {pair.details}".strip(),))
     return ExperimentView(
         title="Seeds of training",

@@ -36,6 +36,7 @@ def imported_by(program: str) -> set[str]:
         "challenge",
         "experiment",
         "experiment removal",
+        "experiment sampling",
         "experiment seeds",
     ],
 )
