@@ -61,6 +61,7 @@ HARNESS = (
     ("run",),
     ("check",),
     ("verify",),
+    ("experiments",),
     ("cli", "__main__"),
 )
 """The rooms of the harness, from the ground up. A room imports those on its own floor and below, and no two each other."""

@@ -24,6 +24,7 @@ class _Lazy(click.Group):
         "list": "What there is: suites, measures, recipes, entrants.",
         "run": "Measure entrants on a suite and render its leaderboard.",
         "train": "Train an entrant.",
+        "experiment": "Vary one thing, train and measure every variant alike, compare them.",
         "check": "Fail where an entrant is less robust than its baseline.",
         "verify": "Prove records again, witness by witness.",
         "baseline": "Write the baseline for harness check, from a record.",

@@ -39,7 +39,7 @@ def _needs(table: Table) -> int:
     return endless.measure(table).maximum
 
 
-def _table(title: str, headings: Iterable[str], rows: Iterable[Sequence[str]], left: Sequence[str]) -> Table:
+def worded(title: str, headings: Iterable[str], rows: Iterable[Sequence[str]], left: Sequence[str]) -> Table:
     """Rows of text, numbers to the right; columns named in `left` to the left."""
     table = Table(title=title, title_justify="left")
     for text in headings:
@@ -52,7 +52,7 @@ def _table(title: str, headings: Iterable[str], rows: Iterable[Sequence[str]], l
 def show_plan(plan: Plan, todo: Sequence[Task], seconds: float) -> None:
     """What --dry-run prints: one row an entrant and measure, passes at most, and the estimate."""
     title = f"{plan.suite.name}: {len(todo)} of {len(plan.tasks)} shards to measure"
-    wide(_table(title, report.PLAN_HEADINGS, report.plan_rows(plan, todo), ("entrant", "measure")))
+    wide(worded(title, report.PLAN_HEADINGS, report.plan_rows(plan, todo), ("entrant", "measure")))
     click.echo(f"Passes are upper bounds. Estimated time: at most about {report.duration(seconds)}.")
 
 
@@ -71,7 +71,7 @@ def show_results(records: Sequence[Record]) -> None:
     for number in range(len(every), -1, -1):
         shown = dict(list(every.items())[:number])
         headings = ("entrant", "n", *map(heading, shown.values()))
-        table = _table(title, headings, (report.result_row(record, shown) for record in ranked), ("entrant",))
+        table = worded(title, headings, (report.result_row(record, shown) for record in ranked), ("entrant",))
         if room is None or number <= FEWEST or _needs(table) <= room:
             break
     wide(table)
@@ -85,4 +85,4 @@ def show_results(records: Sequence[Record]) -> None:
 def show_generation(records: Sequence[Record]) -> None:
     """Scores of generated images, a table an extractor and number of images: starts and held-out images beside them."""
     for title, headings, rows in report.generation_tables(records):
-        wide(_table(title, headings, rows, ("entrant", "images")))
+        wide(worded(title, headings, rows, ("entrant", "images")))

@@ -71,7 +71,8 @@ class TrainOptions:
 @click.option("--precision", help="fp32 or bf16; default: the recipe's.")
 @click.option(
     "--drop",
-    help="Remove samples from each batch: high-energy, misclassified or random; with --fraction or --drop-count.",
+    help="Remove samples from each batch: high-energy, low-energy, misclassified or random; with --fraction or"
+    " --drop-count.",
 )
 @click.option("--fraction", "drop_fraction", type=float, help="How many --drop removes, as a share of the batch.")
 @click.option("--drop-count", type=int, help="How many --drop removes from each batch; as many in every arm.")

@@ -23,10 +23,9 @@ from harness.training.distributed import World
 from harness.training.dynamics import Epoch, phases_of
 from harness.training.own_objective import require_terms
 from harness.training.phases import Phases
-from harness.training.place import found_by_name, require_not_shipped, require_same_command, writable
+from harness.training.place import checkpoint_of, found_by_name, require_not_shipped, require_same_command, writable
 from harness.training.recipes import Recipe, find_recipe
 from harness.training.trainer import Trained
-from leaderboards.records.files import file_stem
 from zoo.architectures import build, is_own
 from zoo.cards import require_name
 from zoo.checkpoints import require_no_pickle, save_entrant
@@ -157,7 +156,7 @@ def train(
     if isinstance(synthetic, str | Path):
         synthetic = npz_file(Path(synthetic), suite.shape, suite.classes)
     place = writable(folder) / suite.name / name
-    checkpoint = place.with_name(f".{file_stem(name)}.checkpoint")
+    checkpoint = checkpoint_of(place)
     dynamics = place.with_name(f"{name}.dynamics.jsonl")
     origin = Origin(suite, recipe, images, synthetic, on, world)
     require_no_pickle(place)

@@ -11,6 +11,7 @@ from typing import Any
 
 from harness.errors import BadInput, one_line
 from harness.training.recipes import Recipe
+from leaderboards.records.files import file_stem
 from zoo.cards import read_card
 from zoo.checkpoints import SHIPPED
 from zoo.entrant import EntrantError
@@ -53,16 +54,31 @@ def require_not_shipped(name: str, suite: str, folder: Path, *, named: bool) -> 
         )
 
 
-def require_same_command(place: Path, checkpoint: Path, suite: str, made: Mapping[str, Any]) -> None:
+def checkpoint_of(place: Path) -> Path:
+    """Where the training of the entrant <place>.safetensors saves how far it is."""
+    return place.with_name(f".{file_stem(place.name)}.checkpoint")
+
+
+def finished(place: Path) -> bool:
+    """Whether an entrant is there, weights and card, and no training of it that was interrupted."""
+    whole = all(place.with_name(f"{place.name}{kind}").exists() for kind in (".safetensors", ".json"))
+    return whole and not checkpoint_of(place).exists()
+
+
+ANOTHER = "give another --name, or --force to replace it"
+
+
+def require_same_command(
+    place: Path, checkpoint: Path, suite: str, made: Mapping[str, Any], mend: str = ANOTHER
+) -> None:
     """Raise BadInput where <place>.safetensors or .json is there and not of this very command, whose card would say `made`.
+    `mend` says what to do then.
 
     Weights without a card are of this command where its checkpoint is there still: the trainer holds that against it.
     """
     other = _other(place, checkpoint, suite, made)
     if other:
-        raise BadInput(
-            f"expected a new name, got {place.name!r}, {other}; give another --name, or --force to replace it"
-        )
+        raise BadInput(f"expected a new name, got {place.name!r}, {other}; {mend}")
 
 
 def _other(place: Path, checkpoint: Path, suite: str, made: Mapping[str, Any]) -> str:

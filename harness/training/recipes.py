@@ -27,7 +27,7 @@ from zoo.entrant import did_you_mean
 
 Schedule = Literal["one-cycle", "piecewise"]
 Select = Literal["best", "last"]
-Drop = Literal["none", "high-energy", "misclassified", "random"]
+Drop = Literal["none", "high-energy", "low-energy", "misclassified", "random"]
 Precision = Literal["fp32", "bf16"]
 AttackStart = Literal["by-loss", "uniform", "noise"]
 

@@ -1,9 +1,10 @@
 """The sample-removal experiment of Mirza et al. 2024: which samples does adversarial training need?
 
-From each batch samples are removed, before the inner attack: correctly classified ones of the highest energy, misclassified
-ones, or random ones. With a fraction they are round(fraction N); where there are fewer correct (or misclassified) samples than
-that, all of them are removed, so that arms of the experiment may differ in how many. With a count they are that many in every
-arm: where there are fewer that the arm names, random others fill up. At least two samples always stay.
+From each batch samples are removed, before the inner attack: correctly classified ones of the highest energy E(x), or of the
+lowest, misclassified ones, or random ones. With a fraction they are round(fraction N); where there are fewer correct (or
+misclassified) samples than that, all of them are removed, so that arms of the experiment may differ in how many. With a count
+they are that many in every arm: where there are fewer that the arm names, random others fill up. At least two samples always
+stay.
 """
 
 from __future__ import annotations
@@ -25,10 +26,14 @@ class Removed(NamedTuple):
     of: int
 
 
+RANKED = {"high-energy": 1, "low-energy": -1}
+"""The arms that take correctly classified samples in the order of E(x), and the sign of those that go first."""
+
+
 def _candidates(logits: Tensor, y: Tensor, how: Drop) -> Tensor:
     """(N,) bool: the samples that an arm of the experiment names."""
     right = logits.argmax(1) == y
-    if how == "high-energy":
+    if how in RANKED:
         return right
     return ~right if how == "misclassified" else torch.ones_like(right)
 
@@ -44,7 +49,7 @@ def kept(logits: Tensor, y: Tensor, how: Drop, fraction: float, generator: torch
         return torch.rand(n, generator=generator, device=generator.device).to(logits)
 
     candidates = _candidates(logits, y, how)
-    rank = marginal_energy(logits) if how == "high-energy" else drawn()
+    rank = RANKED[how] * marginal_energy(logits) if how in RANKED else drawn()
     if count:
         # those that fill up come after all that are named, in random order: ranks below every other
         filling = drawn() - 2 + rank.amin().clamp(max=0)

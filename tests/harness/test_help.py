@@ -34,6 +34,10 @@ def imported_by(program: str) -> set[str]:
         "verify",
         "publish",
         "challenge",
+        "experiment",
+        "experiment removal",
+        "experiment sampling",
+        "experiment seeds",
     ],
 )
 def test_help_imports_nothing_slow(verb: str) -> None:

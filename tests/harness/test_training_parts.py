@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -209,7 +210,24 @@ def test_removal_takes_the_samples_that_it_names() -> None:
     assert len(drawn) > 5
 
 
-@pytest.mark.parametrize("how", ["high-energy", "misclassified", "random"])
+@pytest.mark.parametrize("count", [1, 7, 20])
+def test_low_energy_removes_what_a_loop_over_samples_would_remove(count: int) -> None:
+    generator = torch.Generator().manual_seed(3)
+    logits, y = 20 * torch.randn(32, 5, generator=generator), torch.randint(0, 5, (32,), generator=generator)
+    energy = [-math.log(sum(math.exp(v) for v in row)) for row in logits.double().tolist()]
+    right = [i for i, row in enumerate(logits.tolist()) if row.index(max(row)) == y[i]]
+    named = sorted(right, key=lambda i: energy[i])[:count]
+    stay = kept(logits, y, "low-energy", 0.0, generator, count)
+    gone = sorted(set(range(32)) - set(stay.tolist()))
+    assert len(gone) == count
+    assert set(named) <= set(gone), "those that the arm names go first"
+    assert counted(logits, y, "low-energy", stay) == Removed(len(named), count - len(named), 32)
+    assert 1 < len(right) < 20  # so that the largest count has to fill up
+    share = kept(logits, y, "low-energy", 1 / 32, generator)
+    assert sorted(set(range(32)) - set(share.tolist())) == named[:1]
+
+
+@pytest.mark.parametrize("how", ["high-energy", "low-energy", "misclassified", "random"])
 def test_training_without_removed_samples_has_other_weights(how: str) -> None:
     images = digits("train").first(128)
 
@@ -232,6 +250,7 @@ def test_a_count_removes_as_many_in_every_arm_and_fills_up_with_random_others() 
         ("misclassified", 4, Removed(2, 2, 6)),
         ("random", 4, Removed(4, 0, 6)),
         ("high-energy", 9, Removed(4, 0, 6)),
+        ("low-energy", 2, Removed(2, 0, 6)),
     ]
     for how, count, expected in arms:
         stay = kept(logits, y, how, 0.0, generator, count)
