@@ -16,6 +16,7 @@ from leaderboards.findings.recipes import Recipe, recipes_of
 from leaderboards.findings.shifts import shift_statements
 from leaderboards.findings.statement import ALPHA, Statement, Verdict
 from leaderboards.findings.training import phases_statement
+from leaderboards.findings.weat import weat_statement
 
 PAPER = "Mirza et al. 2024, Shedding More Light on Robust Classifiers under the lens of Energy-based Models"
 LINK = "https://arxiv.org/abs/2407.06315"
@@ -77,6 +78,7 @@ def find(entries: Sequence[Entry], suite: str, limit: int | None = None) -> Find
             narrowness_statement(recipes, command),
             *orders,
             phases_statement(recipes, suite),
+            weat_statement(recipes, command),
             *image_statements(recipes, command),
         ),
     )

@@ -49,15 +49,11 @@ def narrowness_statement(recipes: Sequence[Recipe], command: str) -> Statement:
         part
         for trades in of["trades"]
         for sat in of["sat"]
-        if _architecture(trades) == _architecture(sat)
+        if trades.architecture == sat.architecture
         for scale in SCALES
         if (part := _part(trades, sat, scale)) is not None
     ]
     return concluded(statement, found, 0.5)
-
-
-def _architecture(recipe: Recipe) -> str:
-    return recipe.networks[0].entrant.architecture
 
 
 def _part(trades: Recipe, sat: Recipe, scale: str) -> Part | None:

@@ -6,7 +6,6 @@ images, its seeds are tested one by one and their p-values merged (statistics.me
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,13 +15,12 @@ import numpy as np
 
 from leaderboards.board.by_energy import read_measured
 from leaderboards.board.entry import Entry
+from leaderboards.board.groups import Group, grouped
 from leaderboards.board.labels import STAGES
 from leaderboards.records.schema import EntrantInfo, Measurement, is_number
 
 NOT_ROBUST = 0.1
 """AutoAttack accuracy below which an entrant counts as a standard one, where its card does not tell how it was trained."""
-
-_SEED = re.compile(r"(.+)-s(\d+)")
 
 
 @dataclass(frozen=True)
@@ -82,10 +80,11 @@ class Network:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Networks that differ in their seed alone, by seed."""
+    """Networks that differ in their seed alone, by seed; `group` is how the board has them, None for one network."""
 
     name: str
     networks: tuple[Network, ...]
+    group: Group | None = None
 
     @property
     def seeds(self) -> int:
@@ -94,6 +93,10 @@ class Recipe:
     @property
     def objective(self) -> str:
         return self.networks[0].objective
+
+    @property
+    def architecture(self) -> str:
+        return self.networks[0].entrant.architecture
 
     def mean(self, measure: str, name: str) -> float | None:
         """The mean over its seeds of a number; None where any of them has none."""
@@ -119,43 +122,21 @@ def mean(found: Sequence[float | None]) -> float | None:
 
 
 def recipes_of(entries: Iterable[Entry]) -> tuple[Recipe, ...]:
-    """The measured entries of one board as recipes, in their order there.
-
-    Entrants named <recipe>-s<seed> are one recipe where their cards say that seed, and are equal but for it.
-    """
-    grouped: dict[tuple[str, bool], list[tuple[int, Network]]] = {}
-    cards: dict[str, Any] = {}
-    for entry in entries:
-        if entry.record is None or (entry.standing is not None and entry.standing.contradictions):
-            continue
-        network = Network(entry)
-        name, seed = seed_of(network.entrant)
-        card = _card(network.entrant)
-        alone = seed is None or cards.setdefault(name, card) != card
-        # an entrant may have the name of a recipe without being one of its seeds
-        key = (network.name, False) if alone else (name, True)
-        grouped.setdefault(key, []).append((seed or 0, network))
+    """The measured entries of one board as recipes, in their order there: seeds that form a group on it (board.groups) are
+    one."""
+    measured = [
+        entry
+        for entry in entries
+        if entry.record is not None and not (entry.standing is not None and entry.standing.contradictions)
+    ]
     return tuple(
-        Recipe(name if len(found) > 1 else found[0][1].name, tuple(n for _, n in sorted(found, key=lambda one: one[0])))
-        for (name, _), found in grouped.items()
+        Recipe(line.name, tuple(Network(member) for member in line.members), line)
+        if isinstance(line, Group)
+        else Recipe(line.name, (Network(line),))
+        for line in grouped(measured)
     )
-
-
-def seed_of(entrant: EntrantInfo) -> tuple[str, int | None]:
-    """The recipe and the seed in an entrant's name; None as seed where its card does not say that it was trained with it."""
-    found = _SEED.fullmatch(entrant.name)
-    if found is None or _recipe(entrant).get("seed") != int(found[2]):
-        return entrant.name, None
-    return found[1], int(found[2])
 
 
 def _recipe(entrant: EntrantInfo) -> Mapping[str, Any]:
     told = entrant.training.get("recipe")
     return told if isinstance(told, dict) else {}
-
-
-def _card(entrant: EntrantInfo) -> tuple[Any, ...]:
-    """What must be equal of two seeds of one recipe."""
-    recipe = {key: value for key, value in _recipe(entrant).items() if key != "seed"}
-    told = (entrant.training.get(key) for key in ("norm", "eps", "dataset", "fingerprint", "images"))
-    return entrant.architecture, recipe, *told

@@ -61,7 +61,8 @@ class Part:
 
 @dataclass(frozen=True)
 class Statement:
-    """A statement and what was found. `effect` and `size` say what those numbers of its parts are, `counted` what their n counts;
+    """A statement and what was found. `effect` and `size` say what those numbers of its parts are, `counted` what their n
+    counts;
     `shares`: the effects are shares in [0,1]. `needs` is the command that measures what is missing."""
 
     key: str
@@ -124,13 +125,20 @@ def why(parts: Sequence[Part]) -> str:
     counted = [part for part in parts if part.counts]
     of = {verdict: [part for part in counted if part.verdict is verdict] for verdict in Verdict}
     holding = len(of[Verdict.HOLDS])
-    words = [f"holds in {'all ' if holding == len(counted) > 1 else ''}{holding} of {len(counted)}"]
+    if holding == len(counted):
+        return f"holds in all {holding}" if holding > 1 else f"holds in the only one ({counted[0].title})"
+    words = [f"holds in {holding} of {len(counted)}{_named(of[Verdict.HOLDS])}"]
     for verdict, said in ((Verdict.DOES_NOT_HOLD, "the other way in"), (Verdict.UNDECIDED, "undecided in")):
         if of[verdict]:
-            names = "; ".join(part.title for part in of[verdict][:NAMED])
-            more = f"; and {len(of[verdict]) - NAMED} more" if len(of[verdict]) > NAMED else ""
-            words.append(f"{said} {len(of[verdict])} ({names}{more})")
-    return ", ".join(words).replace("all 1 of 1", "1 of 1")
+            words.append(f"{said} {len(of[verdict])}{_named(of[verdict])}")
+    return ", ".join(words)
+
+
+def _named(parts: Sequence[Part]) -> str:
+    if not parts:
+        return ""
+    more = f"; and {len(parts) - NAMED} more" if len(parts) > NAMED else ""
+    return f" ({'; '.join(part.title for part in parts[:NAMED])}{more})"
 
 
 def concluded(statement: Statement, parts: Iterable[Part], middle: float = 0.0, direction: int = 1) -> Statement:

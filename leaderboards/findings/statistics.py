@@ -17,7 +17,7 @@ DRAWS = 19_999
 
 
 @dataclass(frozen=True)
-class Tested:
+class Outcome:
     """An effect over n observations, its interval of 95 %, and the p-values of its being `above` and `below` what chance
     gives."""
 
@@ -34,7 +34,7 @@ class Tested:
         return min(1.0, 2 * min(self.above, self.below))
 
 
-def sign_test(shifts: np.ndarray) -> Tested | None:
+def sign_test(shifts: np.ndarray) -> Outcome | None:
     """The share of positive shifts among those that are not zero, by the exact sign test with Clopper and Pearson's interval.
 
     `shifts` is (n,), paired differences; None where all are zero. It asks about the median alone and needs no symmetric
@@ -49,10 +49,10 @@ def sign_test(shifts: np.ndarray) -> Tested | None:
         return None
     low = float(stats.beta.ppf(0.025, up, n - up + 1)) if up else 0.0
     high = float(stats.beta.ppf(0.975, up + 1, n - up)) if up < n else 1.0
-    return Tested(up / n, low, high, float(stats.binom.sf(up - 1, n, 0.5)), float(stats.binom.cdf(up, n, 0.5)), n)
+    return Outcome(up / n, low, high, float(stats.binom.sf(up - 1, n, 0.5)), float(stats.binom.cdf(up, n, 0.5)), n)
 
 
-def rank_sum_test(first: np.ndarray, second: np.ndarray) -> Tested | None:
+def rank_sum_test(first: np.ndarray, second: np.ndarray) -> Outcome | None:
     """How often a value of the first group is above one of the second (ties count half), by Mann and Whitney's test.
 
     Exact for small groups without ties, else by the normal distribution. The interval is
@@ -70,12 +70,12 @@ def rank_sum_test(first: np.ndarray, second: np.ndarray) -> Tested | None:
     half = 1.959963984540054 * math.sqrt(
         (share * (1 - share) + (n - 1) * (one - share**2) + (m - 1) * (both - share**2)) / (n * m)
     )
-    return Tested(
+    return Outcome(
         share, max(0.0, share - half), min(1.0, share + half), float(above.pvalue), float(below.pvalue), n + m
     )
 
 
-def rank_correlation(x: Sequence[float], y: Sequence[float]) -> Tested | None:
+def rank_correlation(x: Sequence[float], y: Sequence[float]) -> Outcome | None:
     """Spearman's rank correlation with its permutation p-values; None for fewer than 3 pairs or a side that is level.
 
     The interval is Fisher's with Bonett and Wright's variance (2000): rough for fewer than ten pairs, and none for a perfect
@@ -91,7 +91,7 @@ def rank_correlation(x: Sequence[float], y: Sequence[float]) -> Tested | None:
     rho = max(-1.0, min(1.0, float(first @ second) / length))
     drawn = first[_orders(n)] @ second / length
     # equal orders differ by rounding
-    above, below = (np.count_nonzero(side) for side in (drawn >= rho - 1e-9, drawn <= rho + 1e-9))
+    above, below = (int(np.count_nonzero(side)) for side in (drawn >= rho - 1e-9, drawn <= rho + 1e-9))
     # the order that was found is one of the random ones too
     extra = 0 if n <= EXACT else 1
     low = high = None
@@ -99,7 +99,7 @@ def rank_correlation(x: Sequence[float], y: Sequence[float]) -> Tested | None:
         half = 1.959963984540054 * math.sqrt((1 + rho**2 / 2) / (n - 3))
         low, high = math.tanh(math.atanh(rho) - half), math.tanh(math.atanh(rho) + half)
     total = len(drawn) + extra
-    return Tested(rho, low, high, (above + extra) / total, (below + extra) / total, n)
+    return Outcome(rho, low, high, (above + extra) / total, (below + extra) / total, n)
 
 
 @cache
@@ -110,7 +110,7 @@ def _orders(n: int) -> np.ndarray:
     return np.random.default_rng(0).permuted(np.tile(np.arange(n), (DRAWS, 1)), axis=1)
 
 
-def merged(found: Sequence[Tested]) -> Tested:
+def merged(found: Sequence[Outcome]) -> Outcome:
     """The tests of one recipe's seeds as one: the mean effect, and twice the mean of their p-values in each direction.
 
     Twice the mean is a p-value whatever the dependence (Vovk and Wang 2020): seeds of one recipe share their images. It is
@@ -122,7 +122,7 @@ def merged(found: Sequence[Tested]) -> Tested:
         return found[0]
     lows, highs = [t.low for t in found if t.low is not None], [t.high for t in found if t.high is not None]
     ends = len(lows) == len(highs) == len(found)
-    return Tested(
+    return Outcome(
         float(np.mean([t.effect for t in found])),
         float(np.mean(lows)) if ends else None,
         float(np.mean(highs)) if ends else None,
@@ -130,9 +130,3 @@ def merged(found: Sequence[Tested]) -> Tested:
         min(1.0, 2 * float(np.mean([t.below for t in found]))),
         min(t.n for t in found),
     )
-
-
-def turned(found: Tested, middle: float) -> Tested:
-    """The same test with its effect mirrored at `middle`: of a statement that says 'falls'."""
-    low, high = (None if end is None else 2 * middle - end for end in (found.high, found.low))
-    return Tested(2 * middle - found.effect, low, high, found.below, found.above, found.n)
