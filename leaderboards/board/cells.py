@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from leaderboards.board import formats
-from leaderboards.board.columns import Column, number_of
+from leaderboards.board.columns import Column, Content, number_of
 from leaderboards.board.entry import Entry
 from leaderboards.records.schema import Value, is_number
 
@@ -115,10 +115,16 @@ def make_grid(entries: Sequence[Entry], columns: Sequence[Column]) -> Grid:
         columns=tuple(columns[place] for place in kept),
         scales=tuple(scales[place] for place in kept),
         rows=tuple(
-            Row(entry, tuple(cell(columns[place], row[place], scales[place]) for place in kept))
+            Row(entry, tuple(_placed(entry, columns[place], row[place], scales[place]) for place in kept))
             for entry, row in zip(entries, contents, strict=True)
         ),
     )
+
+
+def _placed(entry: Entry, column: Column, content: Content, scale: Scale | None) -> Cell:
+    """The cell of an entry in a column, sorted by what the column says."""
+    made, by = cell(column, content, scale), column.order(entry) if column.order else None
+    return made if by is None else replace(made, order=formats.order(by))
 
 
 def _something(content: Value | float | str | None) -> bool:
