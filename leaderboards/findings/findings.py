@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -59,15 +60,15 @@ class Findings:
         return sum(statement.verdict is Verdict(verdict) for statement in self.statements)
 
 
-def find(entries: Sequence[Entry], suite: str, limit: int | None = None) -> Findings | None:
-    """Every statement on the entries of one board; None where nothing was measured.
-
-    `suite` and `limit` are what a command names; all records are of the same images.
-    """
+def find(entries: Sequence[Entry]) -> Findings | None:
+    """Every statement on the entries of one board, whose records are all of the same images; None where nothing was
+    measured."""
     recipes = recipes_of(entries)
     if not recipes:
         return None
-    command = f"harness run --suite {suite}{f' --limit {limit}' if limit is not None else ''}"
+    record = recipes[0].networks[0].record
+    suite = shlex.join(record.suite_words or ("--suite", record.suite.name))
+    command = f"harness run {suite}{f' --limit {record.limit}' if record.limit is not None else ''}"
     shifts, *orders = order_statements(recipes, command)
     return Findings(
         recipes,
@@ -77,7 +78,7 @@ def find(entries: Sequence[Entry], suite: str, limit: int | None = None) -> Find
             shifts,
             narrowness_statement(recipes, command),
             *orders,
-            phases_statement(recipes, suite),
+            phases_statement(recipes, record.suite.name),
             weat_statement(recipes, command),
             *image_statements(recipes, command),
         ),

@@ -48,6 +48,7 @@ def image_statements(recipes: Sequence[Recipe], command: str) -> tuple[Statement
     wrong = Statement(
         key="misclassified-high",
         topic=TOPIC,
+        title="Misclassified images have higher E(x)",
         claim="Natural images that are misclassified have higher energy E(x) than those that are classified correctly.",
         data="Every natural image of the board, recipe by recipe.",
         fields=("energies: marginal_energy, natural_correct",),
@@ -60,6 +61,7 @@ def image_statements(recipes: Sequence[Recipe], command: str) -> tuple[Statement
     breaks = Statement(
         key="high-energy-breaks",
         topic=TOPIC,
+        title="Images of high E(x) are the easiest to break",
         claim="Among natural images that are classified correctly, those of high energy E(x) are the easiest to break:"
         " WEAT gives"
         " them more weight for this reason.",

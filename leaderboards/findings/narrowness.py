@@ -33,6 +33,7 @@ def narrowness_statement(recipes: Sequence[Recipe], command: str) -> Statement:
     statement = Statement(
         key="narrower-trades-than-sat",
         topic="Smoothness",
+        title="TRADES keeps ΔE(x) nearer to 0 than SAT",
         claim="TRADES pulls the energy of an attacked image to that of the natural one: ΔE(x) lies more narrowly around 0 than"
         " under SAT.",
         data="Each pair of a TRADES and a SAT recipe on the same architecture, on the same images, attacked by PGD.",

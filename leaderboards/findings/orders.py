@@ -42,11 +42,14 @@ def _raw_shift(network: Network) -> float | None:
 
 SHIFT = "|ΔE(x)|"
 SCALES = (
-    ("raw", "", "as they are, in the units of the logits"),
-    ("over-sd", "_normalised", "divided by the standard deviation of E(x), which takes the scale of the logits away"),
-    ("calibrated", "_calibrated", "at the calibrated scale of the logits"),
+    ("raw", "", "as they are", "in the units of the logits"),
+    (
+        *("over-sd", "_normalised", "over the standard deviation of E(x)"),
+        "divided by the standard deviation of E(x), which takes the scale of the logits away",
+    ),
+    ("calibrated", "_calibrated", "at the calibrated scale", "at the calibrated scale of the logits"),
 )
-"""Of the logits: the end of a statement's key, the end of a value's name, words."""
+"""Of the logits: the end of a statement's key, the end of a value's name, words for a title, words for a sentence."""
 
 SHIFTS = (
     Figure(f"{SHIFT} as it is", "energies", _raw_shift),
@@ -76,6 +79,7 @@ def order_statements(recipes: Sequence[Recipe], command: str) -> tuple[Statement
     energies = Statement(
         key="smaller-shift",
         topic=TOPIC,
+        title="|ΔE(x)| is smaller for more robust classifiers",
         claim="The more robust a classifier is, the smaller is |ΔE(x)|: robust classifiers smooth the energy landscape around"
         " the data.",
         data=data,
@@ -90,11 +94,12 @@ def order_statements(recipes: Sequence[Recipe], command: str) -> tuple[Statement
         needs=f"{command} --measures autoattack,energies",
     )
     found = [concluded(energies, _parts(recipes, SHIFTS), direction=-1)]
-    for key, end, words in SCALES:
+    for key, end, title, words in SCALES:
         names = [name for name in SMOOTHNESS if name != "gradient_misalignment" or key != "over-sd"]
         statement = Statement(
             key=f"smoother-{key}",
             topic=TOPIC,
+            title=f"More robust classifiers are smoother: figures {title}",
             claim=f"The more robust a classifier is, the smoother it is by every figure of smoothness, {words}.",
             data=f"{data} Every figure is small where the landscape is smooth.",
             fields=(
@@ -112,6 +117,7 @@ def order_statements(recipes: Sequence[Recipe], command: str) -> tuple[Statement
     question = Statement(
         key="energies-tell-robustness",
         topic=TOPIC,
+        title="Mean and spread of the energies go with robustness",
         claim="The energies of natural images tell how robust a classifier is: their mean and their spread go with"
         " AutoAttack accuracy."
         " (The paper compares such energies and gives no coefficient; a correlation of either sign counts.)",

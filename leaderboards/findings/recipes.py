@@ -17,7 +17,7 @@ from leaderboards.board.by_energy import read_measured
 from leaderboards.board.entry import Entry
 from leaderboards.board.groups import Group, grouped
 from leaderboards.board.labels import STAGES
-from leaderboards.records.schema import EntrantInfo, Measurement, is_number
+from leaderboards.records.schema import EntrantInfo, Measurement, Record, is_number
 
 NOT_ROBUST = 0.1
 """AutoAttack accuracy below which an entrant counts as a standard one, where its card does not tell how it was trained."""
@@ -34,9 +34,13 @@ class Network:
         return self.entry.name
 
     @property
+    def record(self) -> Record:
+        assert self.entry.record is not None, "only measured entries are networks"
+        return self.entry.record
+
+    @property
     def entrant(self) -> EntrantInfo:
-        assert self.entry.record is not None
-        return self.entry.record.entrant
+        return self.record.entrant
 
     @property
     def objective(self) -> str:
@@ -50,7 +54,7 @@ class Network:
         return found.value if found is not None and is_number(found.value) else None
 
     def measurement(self, measure: str) -> Measurement | None:
-        return self.entry.record.measurements.get(measure) if self.entry.record else None
+        return self.record.measurements.get(measure)
 
     @property
     def autoattack(self) -> float | None:
@@ -74,8 +78,8 @@ class Network:
         return found if found is not None else self._arrays("standard").get("correct")
 
     def _arrays(self, measure: str) -> Mapping[str, np.ndarray]:
-        home, record = self.entry.home, self.entry.record
-        return read_measured(record, measure, home.arrays) if home is not None and record is not None else {}
+        home = self.entry.home
+        return read_measured(self.record, measure, home.arrays) if home is not None else {}
 
 
 @dataclass(frozen=True)

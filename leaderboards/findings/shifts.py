@@ -27,6 +27,7 @@ class Claim:
     key: str
     sign: int
     attacks: tuple[str, ...]
+    title: str
     says: str
     beside: tuple[str, ...] = ()
 
@@ -36,6 +37,7 @@ CLAIMS = (
         "falls-untargeted",
         -1,
         ("pgd", "kl-pgd", "apgd-ce"),
+        "Untargeted attacks lower E(x)",
         "Untargeted attacks lower the energy E(x): PGD, PGD on the KL of TRADES, and APGD-CE make images that the classifier"
         " finds more likely than natural ones.",
     ),
@@ -43,6 +45,7 @@ CLAIMS = (
         "rises-apgd-t",
         1,
         ("apgd-t",),
+        "APGD-T raises E(x)",
         "Targeted attacks do the opposite: APGD-T raises the energy E(x).",
         ("pgd-random-target", "pgd-least-likely"),
     ),
@@ -50,6 +53,7 @@ CLAIMS = (
         "rises-margin",
         1,
         ("apgd-dlr", "fab-t", "square", "margin-pgd"),
+        "APGD-DLR, FAB, Square and CW raise E(x)",
         "The other attacks that stop at the border of the class raise the energy E(x) too: APGD-DLR, FAB, Square and"
         " Carlini and"
         " Wagner's margin.",
@@ -99,6 +103,7 @@ def _statement(claim: Claim, kind: str, recipes: Sequence[Recipe], words: str, s
     statement = Statement(
         key=f"{claim.key}-{kind}",
         topic=TOPIC,
+        title=f"{claim.title}: {words}",
         claim=f"{claim.says} Here: {words}.",
         data=f"{source} Every image of the board, also those that an attack does not break.",
         fields=tuple(f"energies: marginal_energy, {attack}.marginal_energy_adv" for attack in claim.attacks),

@@ -61,12 +61,14 @@ class Part:
 
 @dataclass(frozen=True)
 class Statement:
-    """A statement and what was found. `effect` and `size` say what those numbers of its parts are, `counted` what their n
+    """A statement and what was found: its `title` in a few words, the `claim` as the paper makes it. `effect` and `size` say
+    what those numbers of its parts are, `counted` what their n
     counts;
     `shares`: the effects are shares in [0,1]. `needs` is the command that measures what is missing."""
 
     key: str
     topic: str
+    title: str
     claim: str
     data: str
     fields: tuple[str, ...]

@@ -42,6 +42,7 @@ def phases_statement(recipes: Sequence[Recipe], suite: str) -> Statement:
     statement = Statement(
         key="three-phases",
         topic=TOPIC,
+        title="SAT trains in three phases and overfits in the third",
         claim="Adversarial training (SAT) has three phases: ΔE(x) on training images falls, stays flat, and falls away"
         " again, and"
         " in this third phase robust overfitting sets in.",

@@ -18,6 +18,7 @@ def weat_statement(recipes: Sequence[Recipe], command: str) -> Statement:
     statement = Statement(
         key="weat-above-trades",
         topic="WEAT",
+        title="WEAT_adv is more robust than TRADES",
         claim="Weighting the loss by energy makes classifiers more robust: WEAT_adv has higher AutoAttack accuracy than"
         " TRADES.",
         data="Recipes trained with the objectives weat-adv and trades on the same architecture, two seeds or more of"

@@ -171,7 +171,7 @@ def test_the_line_of_a_verdict_names_what_says_otherwise() -> None:
 
 
 def test_a_statement_without_parts_keeps_the_command_that_measures_them() -> None:
-    statement = Statement("k", "t", "c", "d", (), "test", "effect", needs="harness run")
+    statement = Statement("k", "t", "title", "c", "d", (), "test", "effect", needs="harness run")
     empty, full = concluded(statement, []), concluded(statement, [part(0.001)], 0.5)
     assert (empty.verdict, empty.needs) == (Verdict.NOT_MEASURED, "harness run")
     assert (full.verdict, full.needs) == (Verdict.HOLDS, "")
