@@ -54,7 +54,7 @@ def image_statements(recipes: Sequence[Recipe], command: str) -> tuple[Statement
         fields=("energies: marginal_energy, natural_correct",),
         test=TEST,
         effect="Chance that a misclassified image has the higher E(x)",
-        shares=True,
+        unit="share",
         size="Share of images that are misclassified",
         needs=f"{command} --measures standard,energies",
     )
@@ -70,7 +70,7 @@ def image_statements(recipes: Sequence[Recipe], command: str) -> tuple[Statement
         fields=("energies: marginal_energy, natural_correct", "autoattack: stage"),
         test=TEST,
         effect="Chance that a broken image has the higher E(x)",
-        shares=True,
+        unit="share",
         size="Share of correct images that break",
         needs=f"{command} --measures autoattack,energies",
     )
@@ -90,7 +90,7 @@ def _part(recipe: Recipe, groups: Groups) -> Part | None:
     tests = [tested for both in found if (tested := rank_sum_test(*both)) is not None]
     if fewest < FEWEST or len(tests) < len(found):
         return Part(
-            recipe.name, n, size=share, seeds=len(found), note=f"a group of {fewest} images; a verdict needs {FEWEST}"
+            recipe.name, n, size=share, seeds=len(found), note=f"a group of {fewest} images, a verdict needs {FEWEST}"
         )
     one = merged(tests)
     return Part(recipe.name, n, effect=one.effect, low=one.low, high=one.high, size=share, p=one.p, seeds=len(found))

@@ -41,7 +41,7 @@ def narrowness_statement(recipes: Sequence[Recipe], command: str) -> Statement:
         test="Exact sign test over the images on |ΔE(x)| of SAT less that of TRADES, two-sided, at each scale of the logits."
         " Holm over scales and pairs.",
         effect="Share of images on which |ΔE(x)| is smaller under TRADES",
-        shares=True,
+        unit="share",
         size="Median |ΔE(x)| of TRADES as a multiple of that of SAT",
         needs=f"{command} --measures energies (with an entrant of each of the recipes sat and trades)",
     )

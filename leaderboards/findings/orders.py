@@ -67,7 +67,8 @@ ENERGIES = (
 TEST = (
     "Spearman's rank correlation with AutoAttack accuracy, a recipe a point (the mean over its seeds), two-sided"
     " permutation test: over"
-    f" all orders up to 8 recipes, else over 19,999 random ones. Holm over the figures. Fewer than {FEWEST} recipes: undecided."
+    f" all orders up to 8 recipes, else over 19,999 random ones. Holm over the figures. Intervals of fewer than ten"
+    f" recipes are rough. Fewer than {FEWEST} recipes: undecided."
 )
 EFFECT = "Rank correlation with AutoAttack accuracy"
 ALONE = "The same among robust recipes alone"
@@ -146,7 +147,7 @@ def _parts(recipes: Sequence[Recipe], figures: Sequence[Figure]) -> list[Part]:
         tested = rank_correlation(*zip(*[pair[:2] for pair in pairs], strict=True))
         few = len(pairs) < FEWEST
         if few or tested is None:
-            note = f"{len(pairs)} recipes; a verdict needs {FEWEST}" if few else "all recipes are level"
+            note = f"{len(pairs)} recipes, a verdict needs {FEWEST}" if few else "all recipes are level"
             found.append(
                 Part(
                     figure.name,
@@ -168,7 +169,6 @@ def _parts(recipes: Sequence[Recipe], figures: Sequence[Figure]) -> list[Part]:
                 high=tested.high,
                 size=alone.effect if alone else None,
                 p=tested.p,
-                note="the interval is rough for so few recipes" if tested.low is not None and len(pairs) < 10 else "",
             )
         )
     return found

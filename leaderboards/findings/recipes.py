@@ -43,9 +43,15 @@ class Network:
         return self.record.entrant
 
     @property
+    def recipe(self) -> Mapping[str, Any]:
+        """What its card says of how it was trained; empty where it does not."""
+        told = self.entrant.training.get("recipe")
+        return told if isinstance(told, dict) else {}
+
+    @property
     def objective(self) -> str:
         """By which it was trained ('sat'); empty where its card does not tell."""
-        told = _recipe(self.entrant).get("objective")
+        told = self.recipe.get("objective")
         return told if isinstance(told, str) else ""
 
     def value(self, measure: str, name: str) -> float | None:
@@ -139,8 +145,3 @@ def recipes_of(entries: Iterable[Entry]) -> tuple[Recipe, ...]:
         else Recipe(line.name, (Network(line),))
         for line in grouped(measured)
     )
-
-
-def _recipe(entrant: EntrantInfo) -> Mapping[str, Any]:
-    told = entrant.training.get("recipe")
-    return told if isinstance(told, dict) else {}

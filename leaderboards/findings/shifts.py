@@ -109,7 +109,7 @@ def _statement(claim: Claim, kind: str, recipes: Sequence[Recipe], words: str, s
         fields=tuple(f"energies: marginal_energy, {attack}.marginal_energy_adv" for attack in claim.attacks),
         test=TEST,
         effect=f"Share of the moved images whose E(x) {'rises' if claim.sign > 0 else 'falls'}",
-        shares=True,
+        unit="share",
         size="Median of E(x_adv) − E(x), in standard deviations of E(x)",
         needs=f"{command} --measures energies",
     )

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Literal
 
 ALPHA = 0.05
 """Chance that any part of a statement whose null hypotheses are all true is decided."""
@@ -64,7 +65,8 @@ class Statement:
     """A statement and what was found: its `title` in a few words, the `claim` as the paper makes it. `effect` and `size` say
     what those numbers of its parts are, `counted` what their n
     counts;
-    `shares`: the effects are shares in [0,1]. `needs` is the command that measures what is missing."""
+    `unit` of the effects: shares and differences of them are in [-1,1]. `needs` is the command that measures what is
+    missing."""
 
     key: str
     topic: str
@@ -76,7 +78,7 @@ class Statement:
     effect: str
     size: str = ""
     counted: str = "images"
-    shares: bool = False
+    unit: Literal["", "share", "points"] = ""
     parts: tuple[Part, ...] = ()
     verdict: Verdict = Verdict.NOT_MEASURED
     why: str = ""
@@ -123,24 +125,29 @@ def overall(parts: Sequence[Part]) -> Verdict:
 
 
 def why(parts: Sequence[Part]) -> str:
-    """One line: in how many parts it holds, and which ones say otherwise."""
+    """One line: in how many of the tests that count it is as stated, and which ones say otherwise."""
     counted = [part for part in parts if part.counts]
-    of = {verdict: [part for part in counted if part.verdict is verdict] for verdict in Verdict}
-    holding = len(of[Verdict.HOLDS])
-    if holding == len(counted):
-        return f"holds in all {holding}" if holding > 1 else f"holds in the only one ({counted[0].title})"
-    words = [f"holds in {holding} of {len(counted)}{_named(of[Verdict.HOLDS])}"]
-    for verdict, said in ((Verdict.DOES_NOT_HOLD, "the other way in"), (Verdict.UNDECIDED, "undecided in")):
-        if of[verdict]:
-            words.append(f"{said} {len(of[verdict])}{_named(of[verdict])}")
+    found = {
+        said: [part for part in counted if part.verdict is verdict]
+        for verdict, said in (
+            (Verdict.HOLDS, "as stated"),
+            (Verdict.DOES_NOT_HOLD, "not as stated"),
+            (Verdict.UNDECIDED, "undecided"),
+        )
+    }
+    words = []
+    for said, some in found.items():
+        if len(some) == len(counted):
+            where = f"all {len(some)} tests" if len(some) > 1 else f"the only test ({some[0].title})"
+            notes = {part.note for part in some}
+            return f"{said} in {where}{f': {notes.pop()}' if said == 'undecided' and len(notes) == 1 else ''}".rstrip(
+                ": "
+            )
+        if some:
+            names = "; ".join(part.title for part in some[:NAMED])
+            more = f"; and {len(some) - NAMED} more" if len(some) > NAMED else ""
+            words.append(f"{said} in {len(some)}{'' if words else f' of {len(counted)} tests'} ({names}{more})")
     return ", ".join(words)
-
-
-def _named(parts: Sequence[Part]) -> str:
-    if not parts:
-        return ""
-    more = f"; and {len(parts) - NAMED} more" if len(parts) > NAMED else ""
-    return f" ({'; '.join(part.title for part in parts[:NAMED])}{more})"
 
 
 def concluded(statement: Statement, parts: Iterable[Part], middle: float = 0.0, direction: int = 1) -> Statement:

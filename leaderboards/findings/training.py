@@ -96,7 +96,7 @@ def _course(network: Network) -> tuple[Network, Dynamics] | None:
 def _verdict(network: Network, course: Dynamics) -> tuple[Verdict, str]:
     epochs = len(course.series["epoch"])
     if epochs < FEWEST:
-        return Verdict.UNDECIDED, f"{epochs} epochs; a verdict needs {FEWEST}"
+        return Verdict.UNDECIDED, f"{epochs} epochs, a verdict needs {FEWEST}"
     slopes = slopes_of(network)
     if not slopes:
         return Verdict.UNDECIDED, "its card has no phases"
@@ -107,7 +107,9 @@ def _verdict(network: Network, course: Dynamics) -> tuple[Verdict, str]:
         else "no robust overfitting"
     )
     held = Verdict.HOLDS if three_phases(slopes) and course.overfitting_epoch is not None else Verdict.DOES_NOT_HOLD
-    return held, f"phases: epochs {starts}; {ending}"
+    schedule = network.recipe.get("schedule")
+    rate = f", learning rate {schedule}" if isinstance(schedule, str) and schedule else ""
+    return held, f"phases: epochs {starts}; {ending}{rate}"
 
 
 def slopes_of(network: Network) -> tuple[float, ...]:

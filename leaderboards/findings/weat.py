@@ -31,7 +31,7 @@ def weat_statement(recipes: Sequence[Recipe], command: str) -> Statement:
         " With one seed of"
         " a recipe nothing is known of the spread of training: undecided.",
         effect="AutoAttack accuracy less that of TRADES",
-        shares=True,
+        unit="points",
         needs=f"harness train (recipes trades and weat-adv, three seeds each), then {command} --measures autoattack",
     )
     found = [
@@ -61,7 +61,7 @@ def _part(recipe: Recipe, reference: Recipe, counts: bool) -> Part:
             effect=(recipe.autoattack or 0.0) - (reference.autoattack or 0.0),
             seeds=seeds,
             counts=counts,
-            note=found.reason if found else f"{seeds} seed of a recipe; a verdict needs 2",
+            note=found.reason if found else f"{seeds} seed of a recipe, a verdict needs 2",
         )
     return Part(
         names,

@@ -22,7 +22,7 @@ from leaderboards.board.generation import MEASURE, score_rows, score_tables, sec
 from leaderboards.charts.scripts import Script
 from leaderboards.charts.vega import as_json_block, plain
 from leaderboards.pages import bundle
-from leaderboards.pages.findings import effect_of, interval_of, tally
+from leaderboards.pages.findings import effect_of, interval_of, p_of, tally
 from leaderboards.pages.site import MARK, record_page
 
 
@@ -63,6 +63,7 @@ def make_environment() -> jinja2.Environment:
         "score_rows": score_rows,
         "score_tables": score_tables,
         "seconds_per_thousand": seconds_per_thousand,
+        "p_of": p_of,
         "record_page": record_page,
         "scale_ends": _scale_ends,
         "tally": tally,

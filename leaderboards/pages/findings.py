@@ -69,18 +69,27 @@ def tally(found: Findings) -> str:
 
 
 def effect_of(statement: Statement, part: Part) -> str:
-    """The effect of a part as text; shares in percent."""
+    """The effect of a part as text; shares in percent, differences of shares in points."""
     return _written(statement, part.effect, part.n)
 
 
 def interval_of(statement: Statement, part: Part) -> str:
-    """The interval of a part as text; empty where it has none."""
+    """The interval of a part as text; a dash where it has none."""
     if part.low is None or part.high is None:
-        return ""
+        return formats.NOTHING
     return f"{_written(statement, part.low, part.n)} to {_written(statement, part.high, part.n)}"
+
+
+def p_of(part: Part) -> str:
+    """The adjusted p-value of a part as text; a dash where it has none."""
+    if part.adjusted is None:
+        return formats.NOTHING
+    return "< 0.001" if part.adjusted < 0.001 else formats.decimal(part.adjusted)
 
 
 def _written(statement: Statement, number: float | None, n: int) -> str:
     if number is None:
         return formats.NOTHING
-    return f"{formats.percent(number, n)}{formats.THIN}%" if statement.shares else formats.decimal(number)
+    if statement.unit == "share":
+        return f"{formats.percent(number, n)}{formats.THIN}%"
+    return formats.points(number, n) if statement.unit == "points" else formats.decimal(number)
