@@ -66,7 +66,7 @@ HARNESS = (
 )
 """The rooms of the harness, from the ground up. A room imports those on its own floor and below, and no two each other."""
 
-LEADERBOARDS = (("records",), ("board",), ("charts", "exports"), ("pages",))
+LEADERBOARDS = (("records",), ("board",), ("findings",), ("charts", "exports"), ("pages",))
 
 
 def rooms(package: str) -> dict[str, set[str]]:

@@ -22,6 +22,7 @@ from leaderboards.board.generation import MEASURE, score_rows, score_tables, sec
 from leaderboards.charts.scripts import Script
 from leaderboards.charts.vega import as_json_block, plain
 from leaderboards.pages import bundle
+from leaderboards.pages.findings import effect_of, interval_of, p_of, tally
 from leaderboards.pages.site import MARK, record_page
 
 
@@ -54,14 +55,18 @@ def make_environment() -> jinja2.Environment:
         "BESIDE": BESIDE,
         "mark": Markup(MARK),
         "style": Markup((bundle.TEMPLATES / "style.css").read_text(encoding="utf-8")),
+        "effect_of": effect_of,
         "fewest": FEWEST,
         "formats": formats,
         "generation": MEASURE,
+        "interval_of": interval_of,
         "score_rows": score_rows,
         "score_tables": score_tables,
         "seconds_per_thousand": seconds_per_thousand,
+        "p_of": p_of,
         "record_page": record_page,
         "scale_ends": _scale_ends,
+        "tally": tally,
     }
     environment.filters |= {
         "bibtex": bibtex,
@@ -72,8 +77,14 @@ def make_environment() -> jinja2.Environment:
         "link": formats.safe_link,
         "searchable": _searchable,
         "breakable": _breakable,
+        "capitalise": _capitalise,
     }
     return environment
+
+
+def _capitalise(text: str) -> str:
+    """A sentence's first letter as a capital, the others as they are: jinja's filter makes them small."""
+    return f"{text[:1].upper()}{text[1:]}"
 
 
 def _scale_ends(scale: Scale) -> tuple[str, str]:

@@ -1,5 +1,5 @@
-"""The pages: an index, the method, a page a board with its comparison, a page a record. A suite has a board of all its
-examples, and one for each number of first examples that records are of.
+"""The pages: an index, the method, a page a board with its comparison and the paper's findings, a page a record. A suite has
+a board of all its examples, and one for each number of first examples that records are of.
 
 Static files that open without a server.
 
@@ -19,9 +19,11 @@ import jinja2
 from leaderboards.board.agreement import Agreement
 from leaderboards.board.beside import of_published, shown
 from leaderboards.board.downloads import as_bibtex, as_csv, as_json
+from leaderboards.findings.findings import as_json as as_findings
 from leaderboards.pages.comparison import CompareView, comparison
 from leaderboards.pages.entrant import entrant_views
 from leaderboards.pages.environment import fill, make_environment
+from leaderboards.pages.findings import findings_view
 from leaderboards.pages.index import IndexView
 from leaderboards.pages.method import MethodView
 from leaderboards.pages.site import Site
@@ -86,7 +88,7 @@ def render(
 
 
 def _write_board(folder: Site, environment: jinja2.Environment, view: SuiteView) -> None:
-    """One board, its downloads, and its comparison."""
+    """One board, its downloads, its comparison, and what the paper's findings are worth on it."""
     board, name = view.board, view.folder
     folder.write(f"{name}/index.html", fill(environment, "suite.html", view))
     if board.entries:
@@ -95,6 +97,11 @@ def _write_board(folder: Site, environment: jinja2.Environment, view: SuiteView)
         folder.write(f"{name}/board.csv", as_csv(board.entries, board.columns))
         folder.write(f"{name}/board.json", as_json(about | first, board.entries, board.columns))
         folder.write(f"{name}/board.bib", as_bibtex(board.entries))
+    if view.findings is not None:
+        about = {"name": view.suite.name, "norm": view.norm, "eps": view.eps, "first": board.limit}
+        page = findings_view(view.title, view.root, view.images, view.findings)
+        folder.write(f"{name}/findings.html", fill(environment, "findings.html", page))
+        folder.write(f"{name}/findings.json", as_findings(about, view.findings))
     if view.compared:
         compared = CompareView(view.title, view.root, comparison(view.main))
         folder.write(f"{name}/compare.html", fill(environment, "compare.html", compared))

@@ -21,6 +21,7 @@ from leaderboards.board.transfers import Matrix, matrix
 from leaderboards.charts.board_charts import board_charts, pictured
 from leaderboards.charts.scripts import Script
 from leaderboards.charts.vega import Chart
+from leaderboards.findings.findings import Findings, find
 from leaderboards.pages import bundle
 from leaderboards.pages.site import board_folder
 from leaderboards.records.collection import Problem
@@ -73,6 +74,7 @@ class SuiteView:
     charts: tuple[Chart, ...]
     correlations: tuple[Correlation, ...]
     transfers: Matrix
+    findings: Findings | None
     problems: tuple[Problem, ...]
 
     @property
@@ -214,6 +216,7 @@ def _view(suite: SuitePage, board: Board, boards: Sequence[Board], problems: Seq
         charts=tuple(pictured(chart) for chart in board_charts(drawn)),
         correlations=correlations(board.entries),
         transfers=matrix(board.entries, suite.name),
+        findings=find(board.measured),
         problems=tuple(
             problem for problem in problems if board.limit is None or f"/partial-{board.limit}/" in problem.file
         ),
