@@ -22,7 +22,7 @@ import numpy as np
 
 from leaderboards.board.by_energy import read_measured
 from leaderboards.board.columns import Column, Content, Source, number_of
-from leaderboards.board.crossed import crossed_mean
+from leaderboards.board.crossed import LEVEL, crossed_mean
 from leaderboards.board.entry import Basis, Entry
 from leaderboards.board.labels import STAGES
 from leaderboards.records.schema import Value, is_number
@@ -45,6 +45,12 @@ class Spread:
     n: int | None
     low: float | None = None
     high: float | None = None
+
+    @property
+    def value(self) -> Value:
+        """The mean with its interval."""
+        level = None if self.low is None else LEVEL
+        return Value(value=self.mean, low=self.low, high=self.high, level=level, method="crossed", n=self.n or 0)
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,10 @@ from leaderboards.board.cells import Grid, make_grid
 from leaderboards.board.columns import COLUMNS, PARTIAL_COLUMNS, STAGE_COLUMNS
 from leaderboards.board.correlations import Correlation, correlations
 from leaderboards.board.filters import Choice, choices
+from leaderboards.board.groups import Group, Line, grouped, groups_among
 from leaderboards.board.measures import described
 from leaderboards.board.measures import shown as filled
+from leaderboards.board.paired import Paired, compared
 from leaderboards.board.transfers import Matrix, matrix
 from leaderboards.charts.board_charts import board_charts, pictured
 from leaderboards.charts.scripts import Script
@@ -51,6 +53,7 @@ class SuiteView:
     charts: tuple[Chart, ...]
     correlations: tuple[Correlation, ...]
     transfers: Matrix
+    pairs: tuple[Paired, ...]
     problems: tuple[Problem, ...]
 
     @property
@@ -115,24 +118,25 @@ def suite_view(suite: SuitePage, shown: Sequence[Shown], problems: Sequence[Prob
     homes = {item.key: item.home for item in items}
     standings = {item.key: item.standing for item in items}
     board = make_board([item.record for item in items], suite.published, notes, homes, standings)
+    lines = grouped(board.entries)
     return SuiteView(
         suite=suite,
         board=board,
-        main=make_grid(board.entries, filled(COLUMNS, board.entries)),
-        stages=make_grid(
-            [entry for entry in board.measured if _has_stages(entry)], described(STAGE_COLUMNS, board.measured)
-        ),
+        main=make_grid(lines, filled(COLUMNS, board.entries)),
+        stages=make_grid([line for line in lines if _has_stages(line)], described(STAGE_COLUMNS, board.measured)),
         partial=make_grid(board.partial, filled(PARTIAL_COLUMNS, board.partial)),
-        choices=choices(board.entries),
+        choices=choices([line.members[0] if isinstance(line, Group) else line for line in lines]),
         charts=tuple(pictured(chart) for chart in board_charts(board.entries)),
         correlations=correlations(board.entries),
         transfers=matrix(board.entries, suite.name),
+        pairs=compared(groups_among(lines)),
         problems=tuple(problem for problem in problems if problem.suite == file_stem(suite.name)),
     )
 
 
-def _has_stages(entry: Entry) -> bool:
-    return any(column.get(entry) is not None for column in STAGE_COLUMNS if column.bar)
+def _has_stages(line: Line) -> bool:
+    entries = line.members if isinstance(line, Group) else (line,)
+    return any(column.get(entry) is not None for entry in entries for column in STAGE_COLUMNS if column.bar)
 
 
 def with_unknown(suites: Sequence[SuitePage], shown: Sequence[Shown]) -> list[SuitePage]:
