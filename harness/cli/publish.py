@@ -39,8 +39,9 @@ def command(given: PublishOptions) -> int:
     """Copy the records of RUN to the published ones, with their arrays, witnesses and pictures. RUN is a folder
     [default: runs/ of the checkout].
 
-    Where a record agrees with the published one within rounding, nothing changes. Partial and bounded records are left alone,
-    or refused where --entrants names them. Records that were changed after they were written are refused. Nothing is replayed:
+    Where a record agrees with the published one within rounding, nothing changes. Partial records (--limit) are published beside
+    the whole ones, for a board of their own, and never take their place. Bounded records are left alone, or refused where
+    --entrants names them. Records that were changed after they were written are refused. Nothing is replayed:
     harness verify does that. Exit status: 0 done, 1 one was refused, 2 bad input.
     """
     from harness.run.folders import published_folder, run_folder

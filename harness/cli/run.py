@@ -51,7 +51,7 @@ class RunOptions:
     "--limit",
     type=int,
     callback=options.positive,
-    help="Judge only the first N examples; the record is marked partial.",
+    help="Judge only the first N examples. Such records have a board of their own.",
 )
 @click.option("--shard-size", type=int, callback=options.positive, help="Examples a shard, in place of the suite's.")
 @click.option("--seed", type=int, help="Of all random numbers, in place of the measures' own [default: 0].")
@@ -136,5 +136,5 @@ def command(given: RunOptions) -> int:
         click.echo(escaped(line))
     for problem in rendered.problems:
         stderr.print(f"harness: warning: {problem}", markup=False)
-    click.echo(str(rendered.page_of(plan.suite.name)))
+    click.echo(str(rendered.page_of(plan.suite.name, plan.limit)))
     return faults.status

@@ -1,4 +1,6 @@
-"""What may be published: a record that stands for its entrant on a whole suite, and is as the harness wrote it."""
+"""What may be published: a record whose numbers are complete, and that is as the harness wrote it. One of the first examples
+alone is published as that: it lies apart from the whole ones, and stands on a board of its own.
+"""
 
 from __future__ import annotations
 
@@ -13,31 +15,27 @@ from leaderboards.records.schema import Record, RecordError
 from leaderboards.records.witnesses import Packed, read_witnesses
 
 
-class NotWhole(RecordError):
-    """A record that is sound, and does not stand for its entrant on the whole suite."""
+class NotComplete(RecordError):
+    """A record that is sound, and has an interval in place of a number."""
 
 
 def admitted(home: Home, path: Path) -> tuple[Record, bytes]:
     """A record from its file in a home, and the file's bytes. Raises RecordError for one that may not be published, and
-    NotWhole for one that is partial or bounded."""
+    NotComplete for one that is bounded."""
     file = path.relative_to(home.results).as_posix()
     content = read_within(path, MOST_RECORD, file)
     record = parse_record(content, file)
-    _require_whole(record)
+    _require_complete(record)
     if record_path(home.results, record) != path:
         raise RecordError(f"it belongs in {record_path(Path(), record).as_posix()}; measure again")
     _require_sound(home, record, content)
     return record, content
 
 
-def _require_whole(record: Record) -> None:
-    """Raises NotWhole for a record that does not stand for its entrant on the whole suite."""
-    if record.limit is not None:
-        raise NotWhole(
-            f"it is partial: the first {record.limit} of {record.suite.examples} examples; publish a record of all of them"
-        )
+def _require_complete(record: Record) -> None:
+    """Raises NotComplete for a record of which a number is not known."""
     if bounded := [name for name, found in record.measurements.items() if found.bounded]:
-        raise NotWhole(
+        raise NotComplete(
             f"{bounded[0]} is bounded: an interval, not a number; complete it with harness run --measures {bounded[0]}"
         )
 

@@ -1,8 +1,9 @@
 """From a run to what a project publishes: records with all that proves them, checked once more on the way.
 
 A record that agrees with the published one within rounding leaves it alone, measure by measure: the last digits of another
-processor are no news. What cannot stand for its entrant (the first examples alone, an interval in place of a number, a file
-that is not as it was written) is refused, and the others are published all the same.
+processor are no news. What cannot stand for its entrant (an interval in place of a number, a file that is not as it was written)
+is refused, and the others are published all the same. A record of the first examples alone lies beside the whole ones, on a board
+of its own: it takes the place of one with the same limit, and of no other.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Literal
 from filelock import FileLock
 
 from harness.errors import BadInput, one_line
-from harness.run.admission import NotWhole, admitted
+from harness.run.admission import NotComplete, admitted
 from harness.run.best_known import ATTACK, known_of
 from harness.run.merging import Merge, of_the_same
 from harness.run.portable import of_one_place
@@ -108,7 +109,7 @@ class Publication:
             before = self._there(record)
             new = self._new(record, before)
             return self._placed(file, content, new, before)
-        except NotWhole as error:  # runs hold such records beside the others: who names none does not ask for them
+        except NotComplete as error:  # runs hold such records beside the others: who names none does not ask for them
             return Change(line(file), "refused" if self.entrants else "left alone", one_line(error))
         except (RecordError, BadInput) as error:
             return Change(line(file), "refused", one_line(error))
@@ -220,7 +221,8 @@ class Publication:
             why = "it is what is published" if same else "it agrees with the published record within rounding"
             return Change(file, "left alone", why)
         names = ", ".join(new.measurements) or "its card, or what is best known of it"
-        return Change(file, "replaced" if before else "published", names)
+        partial = f"; partial, for the board of the first {new.limit} of {new.suite.examples} examples" if new.limit else ""
+        return Change(file, "replaced" if before else "published", f"{names}{partial}")
 
     def _drop_addressed(self, record: Record) -> None:
         """Remove bundles that can be fetched from an address, but those that another record has here."""

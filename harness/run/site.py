@@ -13,7 +13,8 @@ from harness.run.folders import published
 from harness.suites.suite import SUITES, Suite
 from leaderboards.board.entry import Published
 from leaderboards.pages.pages import Rendered, SuitePage, render
-from leaderboards.records.files import file_stem, record_path
+from leaderboards.pages.site import board_folder
+from leaderboards.records.files import record_path
 from leaderboards.records.home import Home
 from leaderboards.records.schema import Record
 from zoo.published import published as others_of
@@ -37,9 +38,9 @@ class Site:
         known = self.rendered.agreements
         return [f"{known[file].entrant}: {known[file].line}" for file in files if file in known]
 
-    def page_of(self, suite: str) -> Path:
-        """The board of a suite."""
-        return self.root / file_stem(suite) / "index.html"
+    def page_of(self, suite: str, limit: int | None = None) -> Path:
+        """The board of a suite, or with `limit` that of its first examples."""
+        return self.root / board_folder(suite, limit) / "index.html"
 
 
 def published_rows(suite: Suite) -> tuple[Published, ...]:
@@ -64,16 +65,21 @@ def published_rows(suite: Suite) -> tuple[Published, ...]:
     )
 
 
+DEMONSTRATIONS = {"digits": "Demonstration: 8x8 digits"}
+"""Suites whose numbers show how the measures behave, and what pages call them. They stand last."""
+
+
 def suite_page(suite: Suite) -> SuitePage:
     """A suite as the pages need it: they know neither suites nor the zoo."""
     return SuitePage(
         name=suite.name,
-        title=suite.title,
+        title=DEMONSTRATIONS.get(suite.name, suite.title),
         description=suite.description,
         dataset=suite.dataset,
         norm=suite.norm,
         eps=suite.eps,
         published=published_rows(suite),
+        demonstration=suite.name in DEMONSTRATIONS,
     )
 
 

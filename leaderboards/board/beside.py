@@ -62,7 +62,7 @@ def shown(own: Sequence[Collected], published: Sequence[Collected]) -> tuple[Sho
     """The records of a run, and the published ones of the entrants that it has none of.
 
     Where the run has records of a suite, only published ones of the same images and threat model stand beside them: the
-    board is the run's. Partial records are shown by the run that made them alone.
+    board is the run's. A partial record of an entrant takes the place of no whole one, and of none with another limit.
     """
     theirs = {(item.record.suite.name, *item.key): item for item in published}
     found = []
@@ -75,7 +75,7 @@ def shown(own: Sequence[Collected], published: Sequence[Collected]) -> tuple[Sho
     names = {suite.name for suite in suites}
     for item in published:
         fits = item.record.suite in suites or item.record.suite.name not in names
-        if item.file not in files and not item.record.partial and fits:
+        if item.file not in files and fits:
             found.append(Shown(item, published=True))
     return tuple(found)
 

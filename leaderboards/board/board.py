@@ -1,28 +1,32 @@
 """The board: records and published rows of one suite, ranked into a table.
 
-Only records that judged the same images under the same threat model stand in one ranking. A rank rests on robust
-accuracies that are upper bounds; entries whose intervals overlap are ordered by their values all the same. A bounded entry,
-of which an interval alone is known, stands below every number that its interval holds.
+Only records that judged the same images under the same threat model stand in one ranking: those of all images on one
+board, those of the first N on a board of their own for each N. A rank rests on robust accuracies that are upper bounds; entries
+whose intervals overlap are ordered by their values all the same. A bounded entry, of which an interval alone is known, stands
+below every number that its interval holds.
+
+What others publish is of all images. On a board of the first N such a number stands in its place by its value, and has no rank.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import groupby
 
 import pandas as pd
 
-from leaderboards.board.columns import COLUMNS, PARTIAL_COLUMNS, STAGE_COLUMNS, Column, number_of
+from leaderboards.board.columns import COLUMNS, STAGE_COLUMNS, Column, number_of
 from leaderboards.board.entry import Basis, Entry, Published
 from leaderboards.board.formats import THIN, percent
 from leaderboards.board.measures import shown
+from leaderboards.board.partial import partial_columns
 from leaderboards.records.home import Home
 from leaderboards.records.schema import Record, SuiteInfo, Value, is_number
 from leaderboards.records.standing import Standing
 
-__all__ = ["Basis", "Board", "Entry", "Incomparable", "Published", "make_board", "table"]
+__all__ = ["Basis", "Board", "Entry", "Incomparable", "Published", "apart", "limits", "make_board", "table"]
 
 
 @dataclass(frozen=True)
@@ -35,12 +39,15 @@ class Incomparable:
 
 @dataclass(frozen=True)
 class Board:
-    """What stands on the board of one suite. `suite` is what all its records were measured on; None without records."""
+    """What stands on one board of a suite: that of all its examples, or with `limit` that of the first ones alone.
+
+    `suite` is what all its records were measured on; None without records.
+    """
 
     suite: SuiteInfo | None
     entries: tuple[Entry, ...]
-    partial: tuple[Entry, ...]
     incomparable: tuple[Incomparable, ...]
+    limit: int | None = None
 
     @property
     def measured(self) -> tuple[Entry, ...]:
@@ -50,17 +57,22 @@ class Board:
     @property
     def table(self) -> pd.DataFrame:
         """One row an entrant, best first."""
-        return table(self.entries, shown(COLUMNS, self.entries))
+        return table(self.entries, shown(self.columns, self.entries))
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """Of the main table; that of the first examples says of how many each number is."""
+        return COLUMNS if self.limit is None else partial_columns(self.suite.examples if self.suite else None)
 
     @property
     def stages(self) -> pd.DataFrame:
         """Accuracy after each stage of AutoAttack; measured entrants only."""
         return table(self.measured, STAGE_COLUMNS)
 
-    @property
-    def partial_table(self) -> pd.DataFrame:
-        """Runs on the first examples only: one row a run, by name, never ranked."""
-        return table(self.partial, shown(PARTIAL_COLUMNS, self.partial))
+
+def limits(records: Iterable[Record]) -> tuple[int, ...]:
+    """Of how many first examples there are partial records, the most first: each number has a board."""
+    return tuple(sorted({record.limit for record in records if record.limit is not None}, reverse=True))
 
 
 def make_board(
@@ -69,14 +81,16 @@ def make_board(
     notes: Mapping[tuple[str, int | None], Sequence[str]] | None = None,
     homes: Mapping[tuple[str, int | None], Home] | None = None,
     standings: Mapping[tuple[str, int | None], Standing] | None = None,
+    limit: int | None = None,
 ) -> Board:
-    """The board of one suite.
+    """The board of one suite: of its whole records, or with `limit` of those of the first `limit` examples. Other records that
+    are given stand on other boards.
 
     A record of source 'robustbench' and the published row of its name share one entry. `notes` holds words to set
     beside a record, by its entrant's name and limit, `homes` where it lives, `standings` whether it can be taken at its word.
     Raises ValueError where one name stands twice: one would hide the other.
     """
-    records = tuple(records)
+    records = tuple(record for record in records if record.limit == limit)
     rows = _by_name(published)
     suite = _newest_suite(records)
     kept = [record for record in records if record.suite == suite]
@@ -90,19 +104,18 @@ def make_board(
         said = (*beside.get(key, ()), *(stands.notes if stands else ()), *_notes(record, row, usual))
         return Entry(record, row, notes=said, home=(homes or {}).get(key), standing=stands)
 
-    whole = [entry(record) for record in kept if not record.partial]
-    names = [e.name for e in whole]
+    measured = [entry(record) for record in kept]
+    names = [e.name for e in measured]
     if len(set(names)) < len(names):
         raise ValueError(f"expected one record an entrant, got {max(names, key=names.count)!r} twice")
-    taken = {e.published.name for e in whole if e.published}
+    taken = {e.published.name for e in measured if e.published}
     only = [Entry(published=row, notes=_notes(None, row, {})) for name, row in rows.items() if name not in taken]
-    partial = [entry(record) for record in kept if record.partial]
-    other = [Incomparable(entry(r), _reason(r.suite, suite)) for r in records if suite and r.suite != suite]
+    other = [Incomparable(entry(r), apart(r.suite, suite)) for r in records if suite and r.suite != suite]
     return Board(
         suite=suite,
-        entries=_ranked([*whole, *only]),
-        partial=tuple(sorted(partial, key=_by_run)),
-        incomparable=tuple(sorted(other, key=lambda i: _by_run(i.entry))),
+        entries=_ranked([*measured, *only], _counts if limit is None else _measured),
+        incomparable=tuple(sorted(other, key=lambda i: (i.entry.name.casefold(), i.entry.name))),
+        limit=limit,
     )
 
 
@@ -124,33 +137,8 @@ def table(entries: Sequence[Entry], columns: Sequence[Column]) -> pd.DataFrame:
     return frame.astype(dict.fromkeys(numbers, "float64")).astype({"rank": "Int64"} if "rank" in data else {})
 
 
-def _by_name(published: Iterable[Published]) -> dict[str, Published]:
-    rows: dict[str, Published] = {}
-    for row in published:
-        if row.name in rows:
-            raise ValueError(f"expected one published row an entrant, got {row.name!r} twice")
-        rows[row.name] = row
-    return rows
-
-
-def _by_run(entry: Entry) -> tuple[str, str, int]:
-    return entry.name.casefold(), entry.name, entry.record.limit or 0 if entry.record else 0
-
-
-def _newest_suite(records: Sequence[Record]) -> SuiteInfo | None:
-    """What most whole records of the newest version were measured on; where two are level, the later measured one."""
-    if any(not record.partial for record in records):
-        records = [record for record in records if not record.partial]
-
-    def weight(suite: SuiteInfo) -> tuple[int, int, datetime, str]:
-        of_it = [record for record in records if record.suite == suite]
-        times = [Entry(record).measured_at or datetime.min.replace(tzinfo=UTC) for record in of_it]
-        return suite.version, len(of_it), max(times), suite.model_dump_json()
-
-    return max({record.suite for record in records}, key=weight, default=None)
-
-
-def _reason(theirs: SuiteInfo, ours: SuiteInfo | None) -> str:
+def apart(theirs: SuiteInfo, ours: SuiteInfo | None) -> str:
+    """Why what was measured on one suite does not stand beside what was measured on another."""
     if ours is None or theirs.name != ours.name:
         return f"measured on the suite {theirs.name}"
     if theirs.version != ours.version:
@@ -161,6 +149,26 @@ def _reason(theirs: SuiteInfo, ours: SuiteInfo | None) -> str:
     mine, its = ours.model_dump(), theirs.model_dump()
     different = [f"{key} {its[key]} instead of {mine[key]}" for key in mine if its[key] != mine[key]]
     return f"measured with {', '.join(different)} under the same version of the suite"
+
+
+def _by_name(published: Iterable[Published]) -> dict[str, Published]:
+    rows: dict[str, Published] = {}
+    for row in published:
+        if row.name in rows:
+            raise ValueError(f"expected one published row an entrant, got {row.name!r} twice")
+        rows[row.name] = row
+    return rows
+
+
+def _newest_suite(records: Sequence[Record]) -> SuiteInfo | None:
+    """What most records of the newest version were measured on; where two are level, the later measured one."""
+
+    def weight(suite: SuiteInfo) -> tuple[int, int, datetime, str]:
+        of_it = [record for record in records if record.suite == suite]
+        times = [Entry(record).measured_at or datetime.min.replace(tzinfo=UTC) for record in of_it]
+        return suite.version, len(of_it), max(times), suite.model_dump_json()
+
+    return max({record.suite for record in records}, key=weight, default=None)
 
 
 def _usual(records: Iterable[Record]) -> dict[str, tuple[int, int]]:
@@ -181,7 +189,7 @@ def _notes(record: Record | None, row: Published | None, usual: Mapping[str, tup
         version, n = usual.get(name, (measurement.version, measurement.n))
         if measurement.version < version:
             notes.append(f"{name}: by version {measurement.version} of the measure, others by version {version}")
-        if record and not record.partial and measurement.n < n:
+        if measurement.n < n:
             notes.append(f"{name}: on {measurement.n} examples, others on {n}")
         if measurement.provenance.precision != "fp32":
             notes.append(f"{name}: in {measurement.provenance.precision}")
@@ -190,7 +198,7 @@ def _notes(record: Record | None, row: Published | None, usual: Mapping[str, tup
     notes += _seeds(record) if record else ()
     entry = Entry(record, row)
     measured = entry.measured("autoattack", "autoattack_accuracy")
-    if entry.ranking is None and not (record and record.partial):
+    if entry.ranking is None:
         notes.append(f"not ranked: no robust accuracy{f' ({measured.reason})' if measured and measured.reason else ''}")
     if row and row.unreliable:
         notes.append("its publisher calls the published AutoAttack accuracy unreliable: it is too high")
@@ -209,10 +217,21 @@ def _seeds(record: Record) -> list[str]:
     return [f"{name}: seed {seed}" for name, seed in seeds.items() if seed]
 
 
-def _ranked(entries: Sequence[Entry]) -> tuple[Entry, ...]:
-    """Best first; equal accuracies share a rank, the next is skipped (1, 2, 2, 4); entries without one come last.
+def _counts(entry: Entry) -> bool:
+    """Whether an entry of the board of all examples has a rank: where any number of it is known."""
+    return entry.ranking is not None
 
-    A bounded entry comes after a complete one that is level with its low end.
+
+def _measured(entry: Entry) -> bool:
+    """Whether an entry of the board of the first examples has a rank: where it is by a number of these examples."""
+    return entry.ranking is not None and entry.ranking[1] not in (Basis.PUBLISHED, Basis.BEST_KNOWN)
+
+
+def _ranked(entries: Sequence[Entry], counts: Callable[[Entry], bool]) -> tuple[Entry, ...]:
+    """Best first; equal accuracies share a place, the next is skipped (1, 2, 2, 4); entries without one come last.
+
+    Entries that count have a rank, in the same way, among themselves. A bounded entry comes after a complete one that is level
+    with its low end.
     """
 
     def level(entry: Entry) -> tuple[float, bool]:
@@ -220,8 +239,10 @@ def _ranked(entries: Sequence[Entry]) -> tuple[Entry, ...]:
         return (-round(entry.ranking[0], 9), entry.ranking[1] is Basis.BOUNDED) if entry.ranking else (1.0, False)
 
     ordered = sorted(entries, key=lambda e: (level(e), e.name.casefold(), e.name, e.record is None))
-    ranked: list[Entry] = []
+    placed: list[Entry] = []
+    better = 0  # entries above that have a rank
     for (less, _), group in groupby(ordered, key=level):
-        rank = len(ranked) + 1 if less <= 0 else None
-        ranked += [replace(entry, rank=rank) for entry in group]
-    return tuple(ranked)
+        place, among = len(placed) + 1 if less <= 0 else None, list(group)
+        placed += [replace(entry, place=place, rank=better + 1 if counts(entry) else None) for entry in among]
+        better += sum(map(counts, among))
+    return tuple(placed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from leaderboards.board import formats
 from leaderboards.board.columns import Column, Content, number_of
@@ -130,16 +130,19 @@ def make_grid(lines: Sequence[Line], columns: Sequence[Column]) -> Grid:
         for place, column in enumerate(columns)
         if column.essential or any(_something(row.contents[place]) for row in every)
     ]
-    drawn: dict[str, list[Value]] = {}
+    barred: dict[str, list[Value]] = {}
     for place in kept:
         if columns[place].bar:
             values = [value for row in every if (value := _value(row.contents[place])) is not None]
-            drawn.setdefault(columns[place].group, []).extend(values)
-    shared = {group: Scale.over(values) for group, values in drawn.items()}
+            barred.setdefault(columns[place].group, []).extend(values)
+    shared = {group: Scale.over(values) for group, values in barred.items()}
     scales = {place: shared[columns[place].group] if columns[place].bar else None for place in kept}
 
     def row(one: _Drawn) -> Row:
-        cells = tuple(cell(columns[place], one.contents[place], scales[place]) for place in kept)
+        cells = tuple(
+            _placed(cell(columns[place], one.contents[place], scales[place]), one.line, columns[place])
+            for place in kept
+        )
         return Row(one.line, cells, tuple(row(seed) for seed in one.seeds))
 
     return Grid(
@@ -147,6 +150,14 @@ def make_grid(lines: Sequence[Line], columns: Sequence[Column]) -> Grid:
         scales=tuple(scales[place] for place in kept),
         rows=tuple(row(one) for one in found),
     )
+
+
+def _placed(made: Cell, line: Line, column: Column) -> Cell:
+    """The cell of a line in a column, sorted by what the column says; a group by its place."""
+    if column.order is None:
+        return made
+    by = line.place if isinstance(line, Group) else column.order(line)
+    return made if by is None else replace(made, order=formats.order(by))
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,8 @@ class Column:
     it. `get` takes it from an entry: a Value brings its interval along; None where there is nothing. `write` turns a
     number (and the n that it rests on) into text. `better` says which direction is, where one is. `bar` draws the
     interval on a scale that the columns of its group share. `essential` columns stand on a page even when empty.
-    `source` is the measured value that it shows, where it shows one.
+    `source` is the measured value that it shows, where it shows one. `order` gives what it sorts by, where that is not what
+    it shows.
     """
 
     key: str
@@ -53,6 +54,7 @@ class Column:
     bar: bool = False
     essential: bool = False
     source: Source | None = None
+    order: Callable[[Entry], float | None] | None = None
 
     @property
     def numeric(self) -> bool:
@@ -123,6 +125,7 @@ RANK = Column(
     " bounded one the low end), or what is best known here where that is lower; else the best known published one, else the"
     " published AutoAttack accuracy.",
     lambda entry: entry.rank, kind="rank", write=formats.count, better="lower", essential=True,
+    order=lambda entry: entry.place,
 )  # fmt: skip
 ENTRANT = Column(
     "entrant",
@@ -281,20 +284,3 @@ STAGE_COLUMNS: tuple[Column, ...] = (
     ),
 )
 """Of the table that shows what each stage of AutoAttack still breaks; measured entrants only."""
-
-PARTIAL_COLUMNS: tuple[Column, ...] = (
-    ENTRANT,
-    Column(
-        "examples",
-        "Examples",
-        "Examples that were judged: the first ones of the suite.",
-        lambda entry: entry.examples,
-        write=formats.count,
-        essential=True,
-    ),
-    AUTOATTACK,
-    BEST_KNOWN,
-    STANDARD_ACCURACY,
-    *_REST,
-)
-"""Of the table of partial runs, which has no ranks."""

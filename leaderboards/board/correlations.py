@@ -47,15 +47,15 @@ class Correlation:
 
 
 def correlations(entries: Sequence[Entry]) -> tuple[Correlation, ...]:
-    """Every figure that at least one entry has, over the entries of one board: whole records alone, never partial ones.
+    """Every figure that at least one entry has, over the entries of one board; a published number counts nowhere.
 
     An entry counts where both numbers were measured here, by the newest version of each measure and on as many examples
     as any.
     """
-    whole = [entry for entry in entries if entry.record is not None and not entry.record.partial]
+    measured = [entry for entry in entries if entry.record is not None]
     found = []
     for measure, before in FIGURES:
-        level = _level(_level(whole, "autoattack"), measure)
+        level = _level(_level(measured, "autoattack"), measure)
         value = comparable(level, measure, before)
         pairs = [
             (figure.value, robust.value)

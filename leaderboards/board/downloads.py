@@ -26,10 +26,10 @@ TEX = {
 }  # fmt: skip
 
 
-def columns_of(entries: Sequence[Entry]) -> tuple[Column, ...]:
-    """Every column of the board, and of the stages."""
+def columns_of(entries: Sequence[Entry], main: Sequence[Column]) -> tuple[Column, ...]:
+    """Every column of a board whose main table has these, and of the stages."""
     stages = described([column for column in STAGE_COLUMNS if column.bar], entries)
-    return (*shown(COLUMNS, entries), *stages)
+    return (*shown(main, entries), *stages)
 
 
 def rows(entries: Sequence[Entry], columns: Sequence[Column]) -> list[dict[str, Any]]:
@@ -59,9 +59,9 @@ def _text(text: str) -> str:
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
-def as_csv(entries: Sequence[Entry]) -> str:
-    """The rows as CSV with a line of names; empty cells where there is nothing."""
-    columns = columns_of(entries)
+def as_csv(entries: Sequence[Entry], main: Sequence[Column] = COLUMNS) -> str:
+    """The rows of a board, whose main table has these columns, as CSV with a line of names; empty cells for nothing."""
+    columns = columns_of(entries, main)
     found = rows(entries, columns)
     # an interval stands beside its number, also where the first entries have none
     places = [*(f"{column.key}{end}" for column in columns for end in ("", ".low", ".high")), *TEXTS]
@@ -81,9 +81,9 @@ def _cell(value: Any) -> Any:
     return "" if value is None else value
 
 
-def as_json(suite: Mapping[str, Any], entries: Sequence[Entry]) -> str:
+def as_json(suite: Mapping[str, Any], entries: Sequence[Entry], main: Sequence[Column] = COLUMNS) -> str:
     """The suite, how to read each column of measured values, and the rows as JSON; what is not ASCII is escaped."""
-    columns = columns_of(entries)
+    columns = columns_of(entries, main)
     read = {
         c.key: _reading(c.source) for c in columns if c.source and any(c.get(entry) is not None for entry in entries)
     }

@@ -52,6 +52,8 @@ class Basis(StrEnum):
 class Entry:
     """One entrant on one suite: at least one of `record` and `published` is there. `notes` are words for its row.
 
+    `place` is where it stands in the order of its board (1 first, level ones share it; None without a robust accuracy), `rank`
+    its place among those that are ranked there: on the board of the first examples, the measured ones.
     `home` is where the record lives, and its arrays beside it; None for a record in memory. `standing` says whether its file
     can be taken at its word; None where nobody looked.
     """
@@ -62,6 +64,7 @@ class Entry:
     notes: tuple[str, ...] = ()
     home: Home | None = None
     standing: Standing | None = None
+    place: int | None = None
 
     @property
     def name(self) -> str:

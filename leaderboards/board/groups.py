@@ -55,14 +55,15 @@ class Spread:
 
 @dataclass(frozen=True)
 class Group:
-    """The entries of one recipe, by seed. `name` is the recipe's, unless another entrant has it. `rank` is its place among the
-    lines of the board, by the mean over its seeds."""
+    """The entries of one recipe, by seed. `name` is the recipe's, unless another entrant has it. `rank` and
+    `place` are among the lines of the board, by the mean over its seeds (see Entry)."""
 
     name: str
     recipe: str
     seeds: tuple[int, ...]
     members: tuple[Entry, ...]
     rank: int | None = None
+    place: int | None = None
 
     @property
     def ranking(self) -> tuple[float, Basis] | None:
@@ -138,8 +139,16 @@ def grouped(entries: Sequence[Entry]) -> tuple[Line, ...]:
     taken = {member.name for group in groups for member in group.members}
     lines: list[Line] = [*groups, *(entry for entry in entries if entry.name not in taken)]
     lines.sort(key=lambda line: (_level(line), line.name.casefold(), line.name))
+    placed = [_level(line) for line in lines if line.ranking is not None]
     counted = [_level(line) for line in lines if _ranks(line)]
-    return tuple(replace(line, rank=1 + counted.index(_level(line)) if _ranks(line) else None) for line in lines)
+
+    def put(line: Line) -> Line:
+        if line.ranking is None:
+            return replace(line, rank=None, place=None)
+        rank = 1 + counted.index(_level(line)) if _ranks(line) else None
+        return replace(line, rank=rank, place=1 + placed.index(_level(line)))
+
+    return tuple(map(put, lines))
 
 
 def groups_among(lines: Sequence[Line]) -> tuple[Group, ...]:

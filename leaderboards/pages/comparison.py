@@ -18,7 +18,6 @@ from leaderboards.charts.stages import stage_template
 from leaderboards.charts.vega import COLOURS, Rows, number, plain, specification
 from leaderboards.pages import bundle
 from leaderboards.pages.site import record_page
-from leaderboards.pages.suite import SuitePage
 from leaderboards.records.schema import Value, is_number
 
 STAGES = tuple(column for column in STAGE_COLUMNS if column.bar)
@@ -61,14 +60,11 @@ class Comparison:
 
 @dataclass(frozen=True)
 class CompareView:
-    """All that the page shows: `data` is what its script reads."""
+    """All that the page shows: `title` is its board's, `data` what its script reads."""
 
-    suite: SuitePage
+    title: str
+    root: str
     comparison: Comparison
-
-    @property
-    def root(self) -> str:
-        return "../"
 
     @property
     def scripts(self) -> tuple[Script, ...]:

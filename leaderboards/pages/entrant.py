@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from leaderboards.board import formats
 from leaderboards.board.agreement import Agreement
@@ -19,9 +20,9 @@ from leaderboards.pages import bundle
 from leaderboards.pages.details import Section, commands, pairs, section
 from leaderboards.pages.gallery import Picture, gallery
 from leaderboards.pages.site import record_page
-from leaderboards.pages.suite import SuitePage, SuiteView
+from leaderboards.pages.suite import SuiteView
 from leaderboards.records.dynamics import dynamics_of
-from leaderboards.records.files import file_stem
+from leaderboards.records.files import file_stem, record_path
 from leaderboards.records.home import Home
 from leaderboards.records.schema import Record
 
@@ -31,11 +32,12 @@ PICTURED = 16
 
 @dataclass(frozen=True)
 class EntrantView:
-    """All that the page of one record shows. `places` is how many entrants of its board have a rank, `reason` why it does not
-    compare (empty where it does), `unsound` what is wrong with its arrays, by measure. `home` is where the record lives,
-    `agreement` how it compares with the one that is published here; None where there is none, or it is that one."""
+    """All that the page of one record shows. `board` is the one that it stands on or beside, `places` how many entrants have a
+    rank there, `reason` why it does not compare (empty where it does), `unsound` what is wrong with its arrays, by measure.
+    `home` is where the record lives, `agreement` how it compares with the one that is published here; None where there is none,
+    or it is that one."""
 
-    suite: SuitePage
+    board: SuiteView
     entry: Entry
     record: Record
     reason: str
@@ -56,8 +58,8 @@ class EntrantView:
 
     @property
     def file(self) -> str:
-        """Of the record, inside the results and inside the site."""
-        return f"{self.path.removesuffix('.html')}.json"
+        """Of the record, inside the results."""
+        return record_path(Path(), self.record).as_posix()
 
     @property
     def root(self) -> str:
@@ -69,8 +71,8 @@ class EntrantView:
 
     @property
     def folder(self) -> str:
-        """Of the pages of its suite, inside the site."""
-        return file_stem(self.suite.name)
+        """Of the pages of its board, inside the site."""
+        return self.board.folder
 
     @property
     def eps(self) -> str:
@@ -97,16 +99,16 @@ class EntrantView:
 
 
 def entrant_views(view: SuiteView, shown: Sequence[Shown]) -> Iterator[EntrantView]:
-    """The views of all records of a suite; `shown` are those of all suites."""
+    """The views of all records of a board; `shown` are those of all suites."""
     items = {item.file: item for item in shown}
     reasons = {id(other.entry): other.reason for other in view.board.incomparable}
     listed = {id(entry) for entry in view.board.entries} if view.compared else set()
     places = sum(1 for entry in view.board.entries if entry.rank is not None)
     measured = [(entry, entry.record) for entry in view.entries if entry.record is not None]
     for place, (entry, record) in enumerate(measured):
-        item = items[f"{view.folder}/{record_page(record).removesuffix('.html')}.json"]
+        item = items[record_path(Path(), record).as_posix()]
         yield EntrantView(
-            suite=view.suite,
+            board=view,
             entry=entry,
             record=record,
             reason=reasons.get(id(entry), ""),

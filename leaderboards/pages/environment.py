@@ -61,7 +61,7 @@ def make_environment() -> jinja2.Environment:
         "score_rows": score_rows,
         "score_tables": score_tables,
         "seconds_per_thousand": seconds_per_thousand,
-        "record_path": record_page,
+        "record_page": record_page,
         "scale_ends": _scale_ends,
     }
     environment.filters |= {

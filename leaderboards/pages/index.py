@@ -1,4 +1,4 @@
-"""The first page: every suite with its best result, the results measured last, and what could not be used."""
+"""The first page: every suite with its boards, the results measured last, and what could not be used."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import datetime
 
 from leaderboards.board.entry import Entry
 from leaderboards.charts.scripts import Script
-from leaderboards.pages.suite import SuiteView
+from leaderboards.pages.suite import Boards, SuiteView
 from leaderboards.records.collection import Problem
 
 NEWEST = 8
@@ -17,7 +17,7 @@ NEWEST = 8
 
 @dataclass(frozen=True)
 class Result:
-    """One measured entry, and the suite that it stands in."""
+    """One measured entry, and the board that it stands on."""
 
     view: SuiteView
     entry: Entry
@@ -27,7 +27,7 @@ class Result:
 class IndexView:
     """All that the first page shows."""
 
-    suites: tuple[SuiteView, ...]
+    boards: tuple[Boards, ...]
     problems: tuple[Problem, ...]
 
     @property
@@ -39,8 +39,13 @@ class IndexView:
         return ()
 
     @property
+    def suites(self) -> tuple[Boards, ...]:
+        """Those of which something was measured first, demonstrations last."""
+        return tuple(sorted(self.boards, key=lambda one: (one.suite.demonstration, not one.measured)))
+
+    @property
     def newest(self) -> tuple[Result, ...]:
-        return newest(self.suites)
+        return newest([view for one in self.boards for view in one.views])
 
 
 def newest(suites: Sequence[SuiteView]) -> tuple[Result, ...]:

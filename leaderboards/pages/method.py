@@ -108,9 +108,10 @@ TOPICS: tuple[Topic, ...] = (
                 "Entrants are ranked by what is best known here, else by measured AutoAttack accuracy. Without one, the best"
                 " known published accuracy counts; without that too, the published AutoAttack accuracy. Equal accuracies share"
                 " a rank. A bounded result is"
-                " ranked by the low end of its interval: it never stands above a complete one that its interval holds. Not"
-                " ranked: runs on the first examples only, runs on other images or under another threat model, and records"
-                " that contradict themselves.",
+                " ranked by the low end of its interval: it never stands above a complete one that its interval holds. Records"
+                " of the first images alone stand on a board of their own, which says how many images that are; published"
+                " numbers are shown there without a rank. Not ranked: runs on other images or under another threat model,"
+                " and records that contradict themselves.",
             ),
         ),
     ),

@@ -1,4 +1,5 @@
-"""The pages: an index, the method, a page a suite with its board and its comparison, a page a record.
+"""The pages: an index, the method, a page a board with its comparison, a page a record. A suite has a board of all its
+examples, and one for each number of first examples that records are of.
 
 Static files that open without a server.
 
@@ -24,7 +25,7 @@ from leaderboards.pages.environment import fill, make_environment
 from leaderboards.pages.index import IndexView
 from leaderboards.pages.method import MethodView
 from leaderboards.pages.site import Site
-from leaderboards.pages.suite import SuitePage, SuiteView, suite_view, with_unknown
+from leaderboards.pages.suite import SuitePage, SuiteView, suite_boards, with_unknown
 from leaderboards.records.collection import Problem, collect
 from leaderboards.records.home import Home
 
@@ -68,28 +69,32 @@ def render(
     problems = (*problems, *of_published(theirs, items))
     folder = Site(site, check)
     environment = make_environment()
-    views = tuple(suite_view(suite, items, problems) for suite in with_unknown(suites, items))
-    for view in views:
+    boards = tuple(suite_boards(suite, items, problems) for suite in with_unknown(suites, items))
+    for view in (view for one in boards for view in one.views):
         _write_board(folder, environment, view)
         for entrant in entrant_views(view, items):
             folder.write(entrant.path, fill(environment, "entrant.html", entrant))
-            folder.write(entrant.file, (entrant.home.results / entrant.file).read_text(encoding="utf-8"))
+            folder.write(
+                f"{entrant.folder}/{entrant.download}",
+                (entrant.home.results / entrant.file).read_text(encoding="utf-8"),
+            )
     folder.write("method.html", fill(environment, "method.html", MethodView()))
-    folder.write("index.html", fill(environment, "index.html", IndexView(views, problems)))
+    folder.write("index.html", fill(environment, "index.html", IndexView(boards, problems)))
     folder.remove_stale()
     agreements = {item.file: item.agreement for item in items if item.agreement is not None}
     return Rendered(tuple(folder.written), tuple(folder.unchanged), tuple(folder.removed), problems, agreements)
 
 
 def _write_board(folder: Site, environment: jinja2.Environment, view: SuiteView) -> None:
-    """The board of one suite, its downloads, and its comparison."""
+    """One board, its downloads, and its comparison."""
     board, name = view.board, view.folder
     folder.write(f"{name}/index.html", fill(environment, "suite.html", view))
     if board.entries:
         about = {"name": view.suite.name, "dataset": view.suite.dataset, "norm": view.norm, "eps": view.eps}
-        folder.write(f"{name}/board.csv", as_csv(board.entries))
-        folder.write(f"{name}/board.json", as_json(about, board.entries))
+        first = {} if board.limit is None else {"first": board.limit}
+        folder.write(f"{name}/board.csv", as_csv(board.entries, board.columns))
+        folder.write(f"{name}/board.json", as_json(about | first, board.entries, board.columns))
         folder.write(f"{name}/board.bib", as_bibtex(board.entries))
     if view.compared:
-        compared = CompareView(view.suite, comparison(view.main))
+        compared = CompareView(view.title, view.root, comparison(view.main))
         folder.write(f"{name}/compare.html", fill(environment, "compare.html", compared))

@@ -19,10 +19,14 @@ MARK = '<meta name="generator" content="robust-energy-harness leaderboards">'
 DATA = (".csv", ".json", ".bib")
 
 
+def board_folder(suite: str, limit: int | None = None) -> str:
+    """Where the pages of a board lie, inside the site: that of a suite, or that of its first `limit` examples."""
+    return file_stem(suite) if limit is None else f"{file_stem(suite)}/first-{limit}"
+
+
 def record_page(record: Record) -> str:
-    """The page of a record, below the folder of its suite."""
-    folder = "" if record.limit is None else f"partial-{record.limit}/"
-    return f"{folder}{file_stem(record.entrant.name)}.html"
+    """The page of a record, in the folder of its board."""
+    return f"{file_stem(record.entrant.name)}.html"
 
 
 @dataclass

@@ -1,16 +1,18 @@
-"""The page of a suite: its board, its charts, and what lies beside them."""
+"""The pages of a suite: a board with its charts and what lies beside them, of all examples, and one for each number of first
+examples that records are of.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from leaderboards.board import formats
 from leaderboards.board.beside import BESIDE, Shown
-from leaderboards.board.board import Board, Entry, Published, make_board
+from leaderboards.board.board import Board, Entry, Published, apart, limits, make_board
 from leaderboards.board.cells import Grid, make_grid
-from leaderboards.board.columns import COLUMNS, PARTIAL_COLUMNS, STAGE_COLUMNS
+from leaderboards.board.columns import STAGE_COLUMNS
 from leaderboards.board.correlations import Correlation, correlations
 from leaderboards.board.filters import Choice, choices
 from leaderboards.board.groups import Group, Line, grouped, groups_among
@@ -22,6 +24,7 @@ from leaderboards.charts.board_charts import board_charts, pictured
 from leaderboards.charts.scripts import Script
 from leaderboards.charts.vega import Chart
 from leaderboards.pages import bundle
+from leaderboards.pages.site import board_folder
 from leaderboards.records.collection import Problem
 from leaderboards.records.files import file_stem
 from leaderboards.records.schema import SuiteInfo
@@ -29,7 +32,10 @@ from leaderboards.records.schema import SuiteInfo
 
 @dataclass(frozen=True)
 class SuitePage:
-    """What a page says of a suite beside its records. `eps` is text ('8/255'); `norm` as RobustBench names it."""
+    """What a page says of a suite beside its records. `eps` is text ('8/255'); `norm` as RobustBench names it.
+
+    `demonstration`: its numbers show how the measures behave, and no more.
+    """
 
     name: str
     title: str
@@ -38,17 +44,35 @@ class SuitePage:
     norm: str
     eps: str
     published: tuple[Published, ...] = ()
+    demonstration: bool = False
+
+
+@dataclass(frozen=True)
+class Sibling:
+    """Another board of the same suite: its folder inside the site, of which images it is, how many entrants were measured on
+    them, and why the two do not compare where it is not for the images alone."""
+
+    folder: str
+    scope: str
+    measured: int
+    reason: str
 
 
 @dataclass(frozen=True)
 class SuiteView:
-    """All that the page of one suite shows: its tables as grids, `stages` and `partial` without rows where there are none."""
+    """All that the page of one board shows: its tables as grids, `stages` without rows where there are none.
+
+    `info` is what the records were measured on: those of this board, else of another one of the suite; None without records.
+    `lines` are what has a row of its own there: seeds of one recipe share one.
+    """
 
     suite: SuitePage
     board: Board
+    info: SuiteInfo | None
+    siblings: tuple[Sibling, ...]
+    lines: tuple[Line, ...]
     main: Grid
     stages: Grid
-    partial: Grid
     choices: tuple[Choice, ...]
     charts: tuple[Chart, ...]
     correlations: tuple[Correlation, ...]
@@ -58,22 +82,27 @@ class SuiteView:
 
     @property
     def root(self) -> str:
-        return "../"
+        return "../" * (self.folder.count("/") + 1)
 
     @property
     def scripts(self) -> tuple[Script, ...]:
-        tables = (bundle.tables(),) if self.board.entries or self.board.partial else ()
+        tables = (bundle.tables(),) if self.board.entries else ()
         return (*tables, *((bundle.charts(),) if self.charts or self.compared else ()))
 
     @property
     def folder(self) -> str:
         """Of its pages, inside the site."""
-        return file_stem(self.suite.name)
+        return board_folder(self.suite.name, self.board.limit)
 
     @property
-    def info(self) -> SuiteInfo | None:
-        """What the records were measured on; None without records."""
-        return self.board.suite
+    def title(self) -> str:
+        """Of the page: that of the first examples says so."""
+        return f"{self.suite.title}: {self.images}" if self.board.limit is not None else self.suite.title
+
+    @property
+    def images(self) -> str:
+        """The images that its records are of: 'first 1,000 test images', 'all 10,000 test images'."""
+        return images(self.board.limit, self.info)
 
     @property
     def eps(self) -> str:
@@ -101,7 +130,7 @@ class SuiteView:
     @property
     def entries(self) -> tuple[Entry, ...]:
         """Every entry of which the page tells, in its order there."""
-        return (*self.board.entries, *self.board.partial, *(other.entry for other in self.board.incomparable))
+        return (*self.board.entries, *(other.entry for other in self.board.incomparable))
 
     @property
     def newest(self) -> datetime | None:
@@ -109,28 +138,91 @@ class SuiteView:
         return max((entry.measured_at for entry in self.entries if entry.measured_at), default=None)
 
 
-def suite_view(suite: SuitePage, shown: Sequence[Shown], problems: Sequence[Problem]) -> SuiteView:
-    """The view of one suite, from the records and problems of all."""
+@dataclass(frozen=True)
+class Boards:
+    """The boards of one suite: that of all its examples, and those of the first ones, the most first."""
+
+    whole: SuiteView
+    partial: tuple[SuiteView, ...]
+
+    @property
+    def suite(self) -> SuitePage:
+        return self.whole.suite
+
+    @property
+    def views(self) -> tuple[SuiteView, ...]:
+        return (self.whole, *self.partial)
+
+    @property
+    def measured(self) -> tuple[SuiteView, ...]:
+        """Those on which an entrant was measured."""
+        return tuple(view for view in self.views if view.board.measured)
+
+    @property
+    def newest(self) -> datetime | None:
+        """When the last measurement was made."""
+        return max((view.newest for view in self.views if view.newest), default=None)
+
+
+def images(limit: int | None, info: SuiteInfo | None) -> str:
+    """Of which images a board is: 'first 1,000 test images', 'all 10,000 test images'."""
+    split = info.split if info else "test"
+    if limit is not None:
+        return f"first {formats.count(limit)} {split} images"
+    return f"all {formats.count(info.examples) if info else ''} {split} images".replace("  ", " ")
+
+
+def suite_boards(suite: SuitePage, shown: Sequence[Shown], problems: Sequence[Problem]) -> Boards:
+    """The boards of one suite, from the records and problems of all."""
     items = [item for item in shown if item.record.suite.name == suite.name]
+    of_it = [problem for problem in problems if problem.suite == file_stem(suite.name)]
+    boards = [_board(suite, items, limit) for limit in (None, *limits(item.record for item in items))]
+    whole, *partial = (_view(suite, board, boards, of_it) for board in boards)
+    return Boards(whole, tuple(partial))
+
+
+def _board(suite: SuitePage, items: Sequence[Shown], limit: int | None) -> Board:
     notes = {
         item.key: [*item.words, *(f"{measure}: its arrays do not verify" for measure in item.unsound)] for item in items
     }
     homes = {item.key: item.home for item in items}
     standings = {item.key: item.standing for item in items}
-    board = make_board([item.record for item in items], suite.published, notes, homes, standings)
+    return make_board([item.record for item in items], suite.published, notes, homes, standings, limit)
+
+
+def _view(suite: SuitePage, board: Board, boards: Sequence[Board], problems: Sequence[Problem]) -> SuiteView:
+    """The view of one of the boards of a suite. Problems of all its files stand on that of all examples, those of partial
+    records on theirs, too."""
+    infos = {one.limit: one.suite or next((b.suite for b in boards if b.suite), None) for one in boards}
+    info = infos[board.limit]
     lines = grouped(board.entries)
+    # published numbers are of other images than those of the first examples: no chart sets them beside each other
+    drawn = board.entries if board.limit is None else [replace(entry, published=None) for entry in board.measured]
     return SuiteView(
         suite=suite,
         board=board,
-        main=make_grid(lines, filled(COLUMNS, board.entries)),
+        info=info,
+        siblings=tuple(
+            Sibling(
+                folder=board_folder(suite.name, one.limit),
+                scope=images(one.limit, infos[one.limit]),
+                measured=len(one.measured),
+                reason=apart(one.suite, board.suite) if one.suite and board.suite and one.suite != board.suite else "",
+            )
+            for one in boards
+            if one is not board
+        ),
+        lines=lines,
+        main=make_grid(lines, filled(board.columns, board.entries)),
         stages=make_grid([line for line in lines if _has_stages(line)], described(STAGE_COLUMNS, board.measured)),
-        partial=make_grid(board.partial, filled(PARTIAL_COLUMNS, board.partial)),
         choices=choices([line.members[0] if isinstance(line, Group) else line for line in lines]),
-        charts=tuple(pictured(chart) for chart in board_charts(board.entries)),
+        charts=tuple(pictured(chart) for chart in board_charts(drawn)),
         correlations=correlations(board.entries),
         transfers=matrix(board.entries, suite.name),
         pairs=compared(groups_among(lines)),
-        problems=tuple(problem for problem in problems if problem.suite == file_stem(suite.name)),
+        problems=tuple(
+            problem for problem in problems if board.limit is None or f"/partial-{board.limit}/" in problem.file
+        ),
     )
 
 

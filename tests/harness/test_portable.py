@@ -55,7 +55,7 @@ def test_the_command_of_a_page_measures_the_same_again(harness_here, place: Path
     checkpoint = f"checkpoint:{place / 'runs' / 'best.safetensors'}@digits-cnn"
     done = harness_here("run", *asked, "--entrants", checkpoint, *ONE, "--seed", "2", "--out", str(out), cwd=place)
     assert done.returncode == 0, done.stderr
-    (page,) = out.glob("site/*/partial-6/best.html")
+    (page,) = out.glob("site/*/first-6/best.html")
     (printed,) = re.findall(r"<code>(harness run [^<]*)</code>", page.read_text())
     words = shlex.split(html.unescape(printed))[1:]
     assert "checkpoint:runs/best.safetensors@digits-cnn" in words

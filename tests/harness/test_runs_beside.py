@@ -117,7 +117,7 @@ def test_a_checkout_stays_clean_on_a_processor_that_rounds_otherwise(
     assert git(checkout, "status", "--porcelain") == ""
     words = "s published here: standard accuracy 100.0, yours 100.0, 0 of 4 flags differ, smoothness within 4e-7"
     assert f"sat: a{words}\n" in done.stdout
-    assert f"A{words}." in (checkout / "runs" / "site" / "digits" / "partial-4" / "sat.html").read_text()
+    assert f"A{words}." in (checkout / "runs" / "site" / "digits" / "first-4" / "sat.html").read_text()
     # the deliberate way changes what is committed
     shutil.copytree(checkout / "runs" / "shards", checkout / "leaderboards" / "shards")
     assert harness_here(*JOB, "--out", "leaderboards", cwd=checkout).returncode == 0

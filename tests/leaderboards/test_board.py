@@ -11,9 +11,10 @@ import pandas as pd
 import pytest
 
 from leaderboards.board import formats
-from leaderboards.board.board import Basis, Board, Published, make_board
+from leaderboards.board.board import Basis, Board, Published, limits, make_board
 from leaderboards.board.cells import Scale, make_grid
-from leaderboards.board.columns import COLUMNS, PARTIAL_COLUMNS, STAGE_COLUMNS
+from leaderboards.board.columns import COLUMNS, STAGE_COLUMNS
+from leaderboards.board.partial import partial_columns
 from leaderboards.records.schema import Flag, Record, Value
 
 RecordOf = Callable[..., Record]
@@ -36,9 +37,10 @@ def without_autoattack(record: Record, value: float | None, reason: str = "") ->
 
 def test_an_empty_board_is_a_board() -> None:
     board = make_board([])
-    assert (board.suite, board.entries, board.partial, board.incomparable) == (None, (), (), ())
+    assert (board.suite, board.entries, board.incomparable, board.limit) == (None, (), (), None)
+    assert limits([]) == ()
     assert list(board.table.columns[:3]) == ["rank", "entrant", "ranked_by"]
-    assert len(board.table) == len(board.stages) == len(board.partial_table) == 0
+    assert len(board.table) == len(board.stages) == 0
 
 
 def test_the_higher_measured_autoattack_accuracy_stands_first(record_of: RecordOf) -> None:
@@ -125,20 +127,54 @@ def test_where_autoattack_was_not_measured_the_published_accuracy_ranks(record_o
     assert math.isnan(row(board, "a")["autoattack_accuracy"])
 
 
-def test_partial_records_are_never_ranked(record_of: RecordOf) -> None:
-    board = make_board([record_of("whole"), record_of("part", robust=1.0, limit=64), record_of("part", limit=8)])
-    assert ranks(board) == {"whole": 1}
-    assert "rank" not in board.partial_table
-    assert list(board.partial_table["entrant"]) == ["part", "part"]
-    assert list(board.partial_table["examples"]) == [8, 64]
+def test_every_number_of_first_examples_has_a_board_and_no_record_stands_on_two(record_of: RecordOf) -> None:
+    records = [
+        *(record_of("whole", robust=0.3), record_of("both", robust=0.2), record_of("both", robust=0.9, limit=64)),
+        *(record_of("part", robust=0.95, limit=64), record_of("part", limit=8)),
+    ]
+    assert limits(records) == (64, 8)
+    boards = {limit: make_board(records, limit=limit) for limit in (None, *limits(records))}
+    assert {limit: ranks(board) for limit, board in boards.items()} == {
+        None: {"whole": 1, "both": 2},
+        64: {"part": 1, "both": 2},
+        8: {"part": 1},
+    }
+    stand = [entry.record for board in boards.values() for entry in board.entries]
+    assert all(sum(record is other for other in stand) == 1 for record in records)
+    assert [board.limit for board in boards.values()] == [None, 64, 8]
+    assert "n" not in boards[None].table
+    assert list(boards[64].table["n"]) == [64, 64]
 
 
-def test_a_published_entrant_with_a_partial_run_keeps_its_place(record_of: RecordOf) -> None:
-    board = make_board(
-        [record_of("a", limit=8, entrant=FROM_ROBUSTBENCH)], [Published("a", autoattack_accuracy=0.6, title="T")]
-    )
-    assert ranks(board) == {"a": 1}
-    assert board.partial[0].text("title") == "T"
+def test_ranks_of_the_first_examples_count_the_measured_alone_among_published_rows(record_of: RecordOf) -> None:
+    rows = [Published(name, autoattack_accuracy=robust) for name, robust in (("p9", 0.9), ("p6", 0.6), ("p1", 0.1))]
+    measured = {"m8": 0.8, "m7": 0.7, "m7b": 0.7, "m5": 0.5}
+    board = make_board([record_of(name, robust=robust, limit=50) for name, robust in measured.items()], rows, limit=50)
+    assert list(ranks(board).items()) == [
+        *(("p9", None), ("m8", 1), ("m7", 2), ("m7b", 2), ("p6", None), ("m5", 4), ("p1", None))
+    ]
+    assert [entry.place for entry in board.entries] == [1, 2, 3, 3, 5, 6, 7]
+    assert list(board.table["n"]) == [360, 50, 50, 50, 360, 50, 360], "published numbers are of the whole suite"
+    assert not any(entry.notes for entry in board.entries)
+    grid = make_grid(board.entries, board.columns)
+    assert [(row.cells[0].text, float(row.cells[0].order)) for row in grid.rows[:3]] == [("", 1), ("1", 2), ("2", 3)]
+    whole = make_board([record_of(name, robust=robust) for name, robust in measured.items()], rows)
+    assert [entry.rank for entry in whole.entries] == [entry.place for entry in whole.entries] == [1, 2, 3, 3, 5, 6, 7]
+
+
+def test_a_published_number_of_all_images_gives_no_rank_among_the_first_ones(record_of: RecordOf) -> None:
+    row = Published("a", autoattack_accuracy=0.6, title="T")
+    record = record_of("a", robust=None, limit=8, entrant=FROM_ROBUSTBENCH)
+    board = make_board([record, record_of("b", robust=0.5, limit=8)], [row], limit=8)
+    assert list(ranks(board).items()) == [("a", None), ("b", 1)]
+    assert board.entries[0].text("title") == "T"
+    assert ranks(make_board([record], [row])) == {"a": 1}, "on the board of all images it keeps its place"
+
+
+def test_a_short_measurement_says_so_among_the_first_examples_too(record_of: RecordOf) -> None:
+    board = make_board([record_of("a", limit=64), record_of("b", limit=64, n=10, robust=0.1)], limit=64)
+    assert "autoattack: on 10 examples, others on 64" in row(board, "b")["notes"]
+    assert row(board, "a")["notes"] == ""
 
 
 def test_the_newest_version_of_a_suite_stands_on_the_board(record_of: RecordOf) -> None:
@@ -172,10 +208,11 @@ def test_where_two_tasks_are_level_the_later_measured_one_stands(record_of: Reco
     assert list(ranks(board)) == ["b"]
 
 
-def test_partial_records_of_another_task_are_not_compared_either(record_of: RecordOf) -> None:
-    board = make_board([record_of("a"), record_of("b", limit=8, suite={"version": 9})])
-    assert board.partial == ()
-    assert [other.entry.name for other in board.incomparable] == ["b"]
+def test_the_first_examples_of_another_task_are_not_compared_either(record_of: RecordOf) -> None:
+    records = [record_of("a"), *(record_of(name, limit=8, suite={"version": v}) for name, v in (("b", 9), ("c", 3)))]
+    board = make_board(records, limit=8)
+    assert (ranks(board), [other.entry.name for other in board.incomparable]) == ({"b": 1}, ["c"])
+    assert make_board(records).incomparable == ()
 
 
 def test_flags_show_their_words(record_of: RecordOf) -> None:
@@ -245,7 +282,7 @@ def test_every_stage_of_autoattack_has_its_column(record_of: RecordOf) -> None:
 
 
 def test_every_column_explains_itself() -> None:
-    for columns in (COLUMNS, PARTIAL_COLUMNS, STAGE_COLUMNS):
+    for columns in (COLUMNS, partial_columns(10), STAGE_COLUMNS):
         assert len({column.key for column in columns}) == len(columns)
         assert len({(column.group, column.heading) for column in columns}) == len(columns)
         assert all(column.title.endswith(".") and column.heading for column in columns)

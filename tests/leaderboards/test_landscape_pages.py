@@ -69,7 +69,7 @@ def test_many_entrants_have_the_p_value_of_the_t_distribution(record_of: RecordO
 def test_what_cannot_be_compared_is_not_correlated(five: list[Record], record_of: RecordOf) -> None:
     before = of(five)
     others = [
-        record_of("partial", robust=0.9, smoothness=9.0, limit=8),
+        record_of("partial", robust=0.9, smoothness=9.0, limit=8),  # on a board of its own
         record_of("short", robust=0.9, smoothness=9.0, n=10),
         record_of("another suite", robust=0.9, smoothness=9.0, suite={"eps": 0.3}),
         record_of("hidden", robust=0.9, smoothness=math.inf),

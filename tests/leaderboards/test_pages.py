@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import csv
 import hashlib
 import itertools
 import json
@@ -10,7 +11,7 @@ import os
 import re
 import shlex
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -103,7 +104,7 @@ def cells(page: Node, table: str, column: str) -> dict[str, Node]:
     found = page.one("table", id=table)
     place = int(next(th.attrs["data-place"] for th in found.all("th") if th.attrs.get("aria-label") == column))
     rows = [[part for part in tr.parts if isinstance(part, Node)] for tr in found.one("tbody").all("tr")]
-    return {row[1 if table != "partial" else 0].one(**{"class": "name"}).text: row[place] for row in rows}
+    return {row[1].one(**{"class": "name"}).text: row[place] for row in rows}
 
 
 @pytest.fixture
@@ -185,11 +186,12 @@ def test_overlapping_intervals_overlap_on_the_page(record_of: RecordOf, written:
 def test_every_cell_of_a_table_can_be_sorted_and_every_table_is_whole(
     record_of: RecordOf, written: Written, site: Path
 ) -> None:
-    home = written(record_of("A", energies=-1.0), record_of("B", robust=None), record_of("P", limit=4))
+    more = record_of("P", limit=4), record_of("Q", limit=4, robust=None)
+    home = written(record_of("A", energies=-1.0), record_of("B", robust=None), *more)
     render(home, site, [DIGITS])
-    page = read(site / "digits" / "index.html")
-    tables = list(page.all("table", **{"class": "sortable"}))
-    assert [table.attrs["id"] for table in tables] == ["board", "stages", "partial"]
+    pages = [read(site / "digits" / folder / "index.html") for folder in ("", "first-4")]
+    tables = [table for page in pages for table in page.all("table", **{"class": "sortable"})]
+    assert [table.attrs["id"] for table in tables] == ["board", "stages"] * 2
     for table in tables:
         heads = sorted(int(th.attrs["data-place"]) for th in table.all("th") if "data-place" in th.attrs)
         assert heads == list(range(len(heads)))
@@ -231,13 +233,29 @@ def test_the_index_tells_of_every_suite(record_of: RecordOf, written: Written, s
     render(home, site, [empty, DIGITS])
     page = read(site / "index.html")
     first, second = page.all("li", **{"class": "suite"})
-    assert "0 measured, 2 published only" in first.text
-    assert "70.00 %" in first.text
-    assert "none yet" in first.text
-    assert "2 measured, 1 partial run" in second.text
-    assert "60.0 %" in second.text
-    assert "B" in second.text
-    assert "2027-02-03" in second.text
+    assert "Digits" in first.text, "what was measured stands first"
+    assert "2 entrants, all 360 test images" in first.text
+    assert "1 entrant, first 9 test images of 360" in first.text
+    assert "60.0 %" in first.text
+    assert "B" in first.text
+    assert "2027-02-03" in first.text
+    assert [a.attrs["href"] for a in first.all("a")] == [
+        *("digits/index.html", "digits/index.html", "digits/first-9/index.html")
+    ]
+    assert "0 entrants" in second.text
+    assert "Published only2 entrants" in second.text
+    assert "70.00 %" in second.text
+    assert "none yet" in second.text
+
+
+def test_a_demonstration_stands_last_on_the_index(record_of: RecordOf, written: Written, site: Path) -> None:
+    empty = SuitePage("cifar10", "CIFAR-10", "", "CIFAR-10", "Linf", "8/255", published(2))
+    first = record_of("P", limit=9, suite={"name": "mnist", "dataset": "mnist"})
+    suites = [replace(DIGITS, demonstration=True), empty, SuitePage("mnist", "MNIST", "", "mnist", "Linf", "0.3")]
+    render(written(record_of("A"), first), site, suites)
+    assert [li.one("h2").text for li in read(site / "index.html").all("li", **{"class": "suite"})] == [
+        *("MNIST", "CIFAR-10", "Digits")
+    ]
 
 
 def test_an_entrants_page_holds_all_that_was_measured(record_of: RecordOf, written: Written, site: Path) -> None:
@@ -310,7 +328,7 @@ def test_texts_from_a_card_are_never_markup(record_of: RecordOf, written: Writte
     row = Published(HOSTILE, 0.5, 0.5, 0.5, HOSTILE, HOSTILE, HOSTILE, HOSTILE, "data:text/html,x", None, True)
     suite = SuitePage("digits", HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE, (row,))
     rendered = render(home, site, [suite])
-    assert len(pages_of(rendered)) == 8
+    assert len(pages_of(rendered)) == 10  # with a board of the first 3, and its comparison
     for path in pages_of(rendered):
         assert path.resolve().is_relative_to(site.resolve())
         page = read(path)
@@ -354,7 +372,12 @@ def test_characters_that_html_cannot_hold_become_replacement_characters(
 def test_pages_load_nothing_and_lead_to_pages_that_exist(record_of: RecordOf, written: Written, site: Path) -> None:
     suite = SuitePage("digits", "Digits", "", "digits", "Linf", "0.1", published(2))
     other = record_of("old", suite={"version": 0})
-    for path in pages_of(render(written(record_of("A"), record_of("P", limit=4), other), site, [suite])):
+    parts = (
+        record_of("P", limit=4, flags=(Flag(code="x", message="odd"),)),
+        record_of("P", limit=3),
+        record_of("Q", limit=4),
+    )
+    for path in pages_of(render(written(record_of("A"), *parts, other), site, [suite])):
         page = read(path)
         assert not [
             node for node in page.all() if {"src", "srcset", "action", "background", "poster"} & set(node.attrs)
@@ -451,10 +474,14 @@ def test_pages_of_entrants_that_are_gone_are_removed_and_nobody_elses(
     for record in (gone, partial):
         record_path(home.results, record).unlink()
     again = render(home, site, [DIGITS])
-    gone_files = ("Gone.html", "Gone.json", "compare.html", "partial-4/Part.html", "partial-4/Part.json")
-    assert again.removed == (*(site / "digits" / name for name in gone_files), site / "old" / "index.html")
+    first = (
+        *(f"first-4/Part.{kind}" for kind in ("html", "json")),
+        *(f"first-4/board.{kind}" for kind in ("bib", "csv", "json")),
+    )
+    gone_files = ("Gone.html", "Gone.json", "compare.html", "first-4/index.html", *first)
+    assert set(again.removed) == {*(site / "digits" / name for name in gone_files), site / "old" / "index.html"}
     assert not (site / "old").exists()
-    assert not (site / "digits" / "partial-4").exists()
+    assert not (site / "digits" / "first-4").exists()
     assert all(path.exists() for path in (*theirs, outside, site / "digits" / "link.html", site / "digits" / "A.html"))
 
 
@@ -504,22 +531,82 @@ def test_missing_and_corrupt_arrays_are_named_and_the_numbers_stay(
     assert "see notes" in page.one("table", id="board").text
 
 
-def test_partial_runs_stand_apart(record_of: RecordOf, written: Written, site: Path) -> None:
-    render(written(record_of("A"), record_of("A", limit=64, robust=1.0)), site, [DIGITS])
-    page = read(site / "digits" / "index.html")
-    assert list(cells(page, "board", "Rank")) == ["A"]
-    assert cells(page, "partial", "Examples")["A"].text == "64"
-    assert "Rank" not in {th.attrs.get("aria-label") for th in page.one("table", id="partial").all("th")}
-    own = read(site / "digits" / "partial-64" / "A.html")
+def test_the_first_examples_have_a_board_of_their_own(record_of: RecordOf, written: Written, site: Path) -> None:
+    suite = replace(DIGITS, published=(Published("Theirs", 0.9, 0.7, title="T"),))
+    first = (record_of(name, limit=64, robust=r, energies=-1.0) for name, r in (("A", 0.8), ("B", 0.5)))
+    render(written(record_of("A", robust=0.4), *first, record_of("C", limit=8)), site, [suite])
+    page, part = (read(site / "digits" / folder / "index.html") for folder in ("", "first-64"))
+    assert {name: cell.text for name, cell in cells(page, "board", "Rank").items()} == {"Theirs": "1", "A": "2"}
+    assert part.one("h1").text == "Digits: first 64 test images"
+    assert "Accuracy on the first 64 of 360 test images of digits" in part.one("p", **{"class": "lead"}).text
+    scopes = "Measured rows: the first 64 of 360 test images. Published rows: all 360."
+    assert scopes in part.one("p", **{"class": "scopes"}).text
+    assert {name: cell.text for name, cell in cells(part, "board", "Rank").items()} == {
+        "A": "1",
+        "Theirs": "",
+        "B": "2",
+    }
+    assert {name: cell.text for name, cell in cells(part, "board", "n").items()} == {
+        "A": "64",
+        "Theirs": "360",
+        "B": "64",
+    }
+    assert list(cells(part, "stages", "Rank")) == ["A", "B"]
+    for board, others in ((page, ("First 64", "First 8")), (part, ("All 360", "First 8"))):
+        assert [a.text for a in board.one("nav", **{"class": "siblings"}).all("a")] == [
+            f"{o} test images" for o in others
+        ]
+    for chart in part.all("script", type="application/json"):
+        assert "Theirs" not in chart.text, "no chart sets a number of all images beside one of the first"
+    own = read(site / "digits" / "first-64" / "B.html")
     assert "Only the first 64 of 360 examples were judged" in own.one("main").text
+    assert "Rank2 of 2" in own.one("main").text
     assert "--limit 64" in own.one("pre").text
+    with (site / "digits" / "first-64" / "board.csv").open(encoding="utf-8") as stream:
+        assert [(line["entrant"], line["rank"], line["n"]) for line in csv.DictReader(stream)] == [
+            *(("A", "1", "64"), ("Theirs", "", "360"), ("B", "2", "64"))
+        ]
+    plain = json.loads((site / "digits" / "first-64" / "board.json").read_text(encoding="utf-8"))
+    assert plain["suite"]["first"] == 64
+    assert "first" not in json.loads((site / "digits" / "board.json").read_text(encoding="utf-8"))["suite"]
+
+
+def test_a_suite_measured_on_first_images_alone_says_so_first(
+    record_of: RecordOf, written: Written, site: Path
+) -> None:
+    render(written(record_of("A", limit=64)), site, [replace(DIGITS, published=published(2))])
+    notice = read(site / "digits" / "index.html").one("p", **{"class": "notice"})
+    assert notice.text == (
+        "No entrant was measured on all 360 test images yet. Entrants were measured on the first images alone: 1 on the first"
+        " 64 test images. Others published the numbers below. They were not checked here."
+    )
+    assert notice.one("a").attrs["href"] == "../digits/first-64/index.html"
+
+
+def test_a_board_of_another_version_than_the_whole_one_says_so(
+    record_of: RecordOf, written: Written, site: Path
+) -> None:
+    render(written(record_of("A"), record_of("B", limit=8, suite={"version": 0})), site, [DIGITS])
+    siblings = read(site / "digits" / "index.html").one("nav", **{"class": "siblings"}).text
+    assert "measured on version 0 of the suite; the board shows version 1" in siblings
+
+
+def test_the_problems_of_partial_records_stand_on_their_board(
+    record_of: RecordOf, written: Written, site: Path
+) -> None:
+    home = written(record_of("A"), record_of("B", limit=8), record_of("B", limit=4))
+    (home.results / "digits" / "partial-8" / "bad.json").write_text("{")
+    render(home, site, [DIGITS])
+    for folder, there in (("", True), ("first-8", True), ("first-4", False)):
+        page = read(site / "digits" / folder / "index.html")
+        assert bool(list(page.all("section", **{"class": "problems"}))) == there
 
 
 def test_charts_of_a_partial_run_are_drawn_where_the_board_is_empty(
     record_of: RecordOf, written: Written, site: Path
 ) -> None:
     render(written(record_of("A", limit=64, energies=-1.0)), site, [DIGITS])
-    own = read(site / "digits" / "partial-64" / "A.html")
+    own = read(site / "digits" / "first-64" / "A.html")
     assert list(own.all("figure", **{"class": "chart"}))
     assert len(list(own.all("script", type="module"))) == 1
 

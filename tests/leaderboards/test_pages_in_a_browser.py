@@ -29,7 +29,14 @@ QUIET = (
 )
 HOSTILE = "&\"'><img src=https://example.org/x onerror=document.title='pwned'><script>document.title='pwned'</script>"
 PAGES = (
-    *("index.html", "method.html", "digits/index.html", "digits/hundred.html", "digits/partial-64/part.html"),
+    *(
+        "index.html",
+        "method.html",
+        "digits/index.html",
+        "digits/hundred.html",
+        "digits/first-64/part.html",
+        "digits/first-64/index.html",
+    ),
     "digits/compare.html#entrant=hundred&entrant=half&entrant=elsewhere",
 )
 """One of each kind."""
@@ -154,7 +161,7 @@ def sort_by(page: Page, heading: str) -> None:
 
 def test_every_page_opens_from_a_file_and_asks_for_nothing(site: Path, visit: Callable[..., Visit]) -> None:
     pages = sorted(site.rglob("*.html"))
-    assert len(pages) == 11
+    assert len(pages) == 13
     for path in pages:
         visited = visit(path)
         visited.page.wait_for_load_state("load")
