@@ -64,7 +64,7 @@ def chosen_candidate(
     if not ready:
         return None
     judged = read_images(ready, suite, data_dir=data_dir, download=download)[0]
-    if part := partly(judged.images):
+    if part := partly(judged.images, None):
         faults.tell(part)
     return judged
 

@@ -95,13 +95,13 @@ def first_examples(images: ImageSet, limit: int | None) -> ImageSet:
     return images
 
 
-def partly(images: ImageSet) -> str:
-    """For people: that only a part of a split is here; empty where all of it is."""
+def partly(images: ImageSet, limit: int | None) -> str:
+    """For people: that only a part of a split is here, and how it is judged; empty where all of it is here."""
     if not images.whole:
         return ""
     return (
         f"only the first {len(images)} of the {images.whole} {images.split} examples of {images.name} are here"
-        f" ({images.source}): judged as with --limit {len(images)}"
+        f" ({images.source}): judged as with --limit {limit or len(images)} on all of it"
     )
 
 

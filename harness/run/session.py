@@ -109,7 +109,7 @@ def begin(request: Request, faults: Faults) -> Session | None:
             f" see harness list entrants --suite {suite.name}"
         )
     judged = read_images(ready, suite, data_dir=request.data_dir, download=request.download)
-    if part := partly(judged[0].images):
+    if part := partly(judged[0].images, request.limit):
         faults.tell(part)
     if judged[0].images.name != suite.dataset:
         faults.tell(f"the images are JPEG copies: recorded as {judged[0].images.name}, not {suite.dataset}")

@@ -61,6 +61,15 @@ def test_an_image_folder_gives_every_picture_once_mixed_and_in_class_order(tmp_p
     } == expected
 
 
+def test_the_first_pictures_of_a_folder_are_of_all_classes(tmp_path: Path) -> None:
+    folder(tmp_path / "mine", "test", classes=2, each=20)
+    images = datasets.load("mine", "test", data_dir=tmp_path, shape=CIFAR10, classes=2)
+    assert min(images.first(10).labels.bincount(minlength=2).tolist()) >= 3
+    names = [f"class-{k}/{i:04d}.png" for k in range(2) for i in range(20)]
+    names.sort(key=lambda name: hashlib.sha256(name.encode()).digest())
+    assert images.labels.tolist() == [int(name[6]) for name in names]
+
+
 def test_the_fingerprint_sees_pixels_labels_and_order(tmp_path: Path) -> None:
     folder(tmp_path / "mine", "test")
     first = datasets.load("mine", "test", data_dir=tmp_path, shape=CIFAR10, classes=10)

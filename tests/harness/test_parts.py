@@ -167,7 +167,7 @@ def test_the_command_says_what_is_here_and_the_same_shards_serve_the_whole(
     )
     done = harness_here(*run, "--data-dir", str(part_dir), cwd=place)
     assert done.returncode == 0, done.stderr
-    assert "(cifar10-first12/test.npz): judged as with --limit 12" in done.stderr
+    assert "(cifar10-first12/test.npz): judged as with --limit 12 on all of it" in done.stderr
     record = read_record(place / "runs" / "results" / "cifar10" / "partial-12" / f"{ENTRANT}.json")
     assert (record.limit, record.suite.examples, record.suite_words) == (N, 10_000, ())
     again = harness_here(*run, "--data-dir", str(whole_dir), "--limit", "12", cwd=place)
