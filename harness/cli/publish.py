@@ -20,6 +20,7 @@ class PublishOptions:
     entrants: str | None
     suite: str | None
     to: Path | None
+    limit: int | None
     every: bool
     witnesses_at: str
 
@@ -28,6 +29,12 @@ class PublishOptions:
 @click.argument("run", metavar="[RUN]", required=False, type=options.PATH)
 @click.option("--entrants", help="Comma-separated: these alone, by name.")
 @click.option("--suite", help="Records of this suite alone, by its name.")
+@click.option(
+    "--limit",
+    type=int,
+    callback=options.positive,
+    help="Partial records of the first N examples, in place of whole ones. They stand on a board of their own.",
+)
 @click.option("--to", type=options.PATH, help="The folder to publish to  [default: leaderboards/ of the checkout]")
 @click.option("--all", "every", is_flag=True, help="Also records that agree with the published ones within rounding.")
 @click.option(
@@ -39,10 +46,10 @@ def command(given: PublishOptions) -> int:
     """Copy the records of RUN to the published ones, with their arrays, witnesses and pictures. RUN is a folder
     [default: runs/ of the checkout].
 
-    Where a record agrees with the published one within rounding, nothing changes. Partial records (--limit) are published beside
-    the whole ones, for a board of their own, and never take their place. Bounded records are left alone, or refused where
-    --entrants names them. Records that were changed after they were written are refused. Nothing is replayed:
-    harness verify does that. Exit status: 0 done, 1 one was refused, 2 bad input.
+    Where a record agrees with the published one within rounding, nothing changes. Partial records are published with --limit:
+    they have a board of their own, and never take the place of whole ones. Without it they are left alone, as bounded records
+    are; both are refused where --entrants names them. Records that were changed after they were written are refused. Nothing
+    is replayed: harness verify does that. Exit status: 0 done, 1 one was refused, 2 bad input.
     """
     from harness.run.folders import published_folder, run_folder
     from harness.run.publication import Publication
@@ -54,6 +61,7 @@ def command(given: PublishOptions) -> int:
         to=Home(to),
         suite=given.suite,
         entrants=tuple(options.names(given.entrants, "--entrants")),
+        limit=given.limit,
         every=given.every,
         witnesses_at=given.witnesses_at,
     )

@@ -15,27 +15,31 @@ from leaderboards.records.schema import Record, RecordError
 from leaderboards.records.witnesses import Packed, read_witnesses
 
 
-class NotComplete(RecordError):
-    """A record that is sound, and has an interval in place of a number."""
+class NotAsked(RecordError):
+    """A record that is sound, and does not stand for its entrant on the images that were asked for."""
 
 
-def admitted(home: Home, path: Path) -> tuple[Record, bytes]:
+def admitted(home: Home, path: Path, limit: int | None = None) -> tuple[Record, bytes]:
     """A record from its file in a home, and the file's bytes. Raises RecordError for one that may not be published, and
-    NotComplete for one that is bounded."""
+    NotAsked for one that is bounded, or is partial where `limit` is not its own."""
     file = path.relative_to(home.results).as_posix()
     content = read_within(path, MOST_RECORD, file)
     record = parse_record(content, file)
-    _require_complete(record)
+    _require_asked(record, limit)
     if record_path(home.results, record) != path:
         raise RecordError(f"it belongs in {record_path(Path(), record).as_posix()}; measure again")
     _require_sound(home, record, content)
     return record, content
 
 
-def _require_complete(record: Record) -> None:
-    """Raises NotComplete for a record of which a number is not known."""
+def _require_asked(record: Record, limit: int | None) -> None:
+    """Raises NotAsked for a record of other images than asked for, or of which a number is not known."""
+    if record.limit != limit:
+        of = f"the first {record.limit} of {record.suite.examples} examples" if record.limit else "of all examples"
+        how = f"; publish it with --limit {record.limit}, for the board of these examples" if record.limit else ""
+        raise NotAsked(f"it is {'partial: ' if record.limit else ''}{of}{how}")
     if bounded := [name for name, found in record.measurements.items() if found.bounded]:
-        raise NotComplete(
+        raise NotAsked(
             f"{bounded[0]} is bounded: an interval, not a number; complete it with harness run --measures {bounded[0]}"
         )
 

@@ -1,9 +1,10 @@
 """From a run to what a project publishes: records with all that proves them, checked once more on the way.
 
 A record that agrees with the published one within rounding leaves it alone, measure by measure: the last digits of another
-processor are no news. What cannot stand for its entrant (an interval in place of a number, a file that is not as it was written)
-is refused, and the others are published all the same. A record of the first examples alone lies beside the whole ones, on a board
-of its own: it takes the place of one with the same limit, and of no other.
+processor are no news. What cannot stand for its entrant (an interval in place of a number, a file that is not as it was
+written) is refused, and the others are published all the same. Records of the first examples alone are published where their
+number is asked for: they lie beside the whole ones, stand on a board of their own, and take the place of none with another
+limit.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Literal
 from filelock import FileLock
 
 from harness.errors import BadInput, one_line
-from harness.run.admission import NotComplete, admitted
+from harness.run.admission import NotAsked, admitted
 from harness.run.best_known import ATTACK, known_of
 from harness.run.merging import Merge, of_the_same
 from harness.run.portable import of_one_place
@@ -56,7 +57,8 @@ class Change:
 
 @dataclass(frozen=True)
 class Publication:
-    """Records of a run, all or those of one suite and of entrants by name, that are to be published.
+    """Records of a run, all or those of one suite and of entrants by name, that are to be published: whole ones, or those of
+    the first `limit` examples.
 
     `every`: also those that agree with what is published. `witnesses_at`: an address (http or https) under which the bundles
     of witnesses can be fetched by their file names; they are then not copied.
@@ -68,6 +70,7 @@ class Publication:
     entrants: tuple[str, ...] = ()
     every: bool = False
     witnesses_at: str = ""
+    limit: int | None = None
 
     def __call__(self) -> tuple[Change, ...]:
         """Publish them, one after the other. Raises BadInput where there is nothing to publish."""
@@ -91,11 +94,14 @@ class Publication:
         there = list(record_files(self.run.results))
         if self.suite is not None:
             there = [path for path in there if self._folder(path) == file_stem(self.suite)]
+        if self.limit is not None:
+            there = [path for path in there if path.parent.name == f"partial-{self.limit}"]
         found = [path for path in there if not self.entrants or path.stem in map(file_stem, self.entrants)]
         lost = [name for name in self.entrants if file_stem(name) not in {path.stem for path in found}]
         if lost or not found:
             where = f"{self.run.results}/{file_stem(self.suite)}" if self.suite is not None else str(self.run.results)
             what = f"the record of {', '.join(lost)}" if lost else "records"
+            what += f" of the first {self.limit} examples" if self.limit is not None else ""
             raise BadInput(f"expected {what} in {where}, got none; do: harness run")
         return found
 
@@ -105,11 +111,11 @@ class Publication:
     def _published(self, path: Path) -> Change:
         file = path.relative_to(self.run.results).as_posix()
         try:
-            record, content = admitted(self.run, path)
+            record, content = admitted(self.run, path, self.limit)
             before = self._there(record)
             new = self._new(record, before)
             return self._placed(file, content, new, before)
-        except NotComplete as error:  # runs hold such records beside the others: who names none does not ask for them
+        except NotAsked as error:  # runs hold such records beside the others: who names none does not ask for them
             return Change(line(file), "refused" if self.entrants else "left alone", one_line(error))
         except (RecordError, BadInput) as error:
             return Change(line(file), "refused", one_line(error))
@@ -221,7 +227,9 @@ class Publication:
             why = "it is what is published" if same else "it agrees with the published record within rounding"
             return Change(file, "left alone", why)
         names = ", ".join(new.measurements) or "its card, or what is best known of it"
-        partial = f"; partial, for the board of the first {new.limit} of {new.suite.examples} examples" if new.limit else ""
+        partial = (
+            f"; partial, for the board of the first {new.limit} of {new.suite.examples} examples" if new.limit else ""
+        )
         return Change(file, "replaced" if before else "published", f"{names}{partial}")
 
     def _drop_addressed(self, record: Record) -> None:

@@ -204,7 +204,7 @@ def better(home: Home, record: Record) -> Record:
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (partial, "it is partial: the first 8 of 200 examples"),
+        (partial, "it is partial: the first 8 of 200 examples; publish it with --limit 8"),
         (bounded, "autoattack is bounded: an interval, not a number"),
         (lost_arrays, "expected arrays in arrays/"),
         (cut_bundle, "to have the sha256 of its name"),
@@ -226,6 +226,40 @@ def test_what_cannot_be_published_is_refused_and_the_others_are_published(
     assert places.publish(entrants=("mart",))["mart"].outcome == "refused", "who names it asks for it"
     assert found["sat"].outcome == "published"
     assert not list(places.to.results.rglob("mart.json"))
+
+
+def first_eight(record: Record) -> Record:
+    """The record as a run with --limit 8 would have made it, of standard accuracy alone."""
+    found = record.measurements["standard"]
+    values = {"standard_accuracy": Value(value=1.0, low=0.63, high=1.0, level=0.95, method="clopper-pearson", n=8)}
+    only = found.model_copy(update={"n": 8, "arrays": None, "values": values})
+    return record.model_copy(update={"limit": 8, "measurements": {"standard": only}})
+
+
+def test_records_of_the_first_examples_are_published_where_their_number_is_asked_for(places: Places) -> None:
+    whole = read_record(places.run.results / "digits" / "sat.json")
+    part = first_eight(whole)
+    write(places.run, part)
+    mine = first_eight(measured(places.run, "mart"))
+    (places.run.results / "digits" / "mart.json").unlink()
+    write(places.run, mine)
+    assert {one.file: one.outcome for one in Publication(places.run, places.to)()} == {
+        "digits/sat.json": "published",
+        **{f"digits/partial-8/{name}.json": "left alone" for name in ("mart", "sat")},
+    }
+    before = places.files()
+    found = {one.file: one for one in Publication(places.run, places.to, limit=8)()}
+    assert list(found) == [f"digits/partial-8/{name}.json" for name in ("mart", "sat")]
+    assert {one.outcome for one in found.values()} == {"published"}
+    why = found["digits/partial-8/sat.json"].why
+    assert why == "standard; partial, for the board of the first 8 of 200 examples"
+    assert before.items() <= places.files().items(), "no whole record is touched"
+    assert places.record("sat") == whole
+    assert read_record(places.to.results / "digits" / "partial-8" / "sat.json") == part
+    again = Publication(places.run, places.to, entrants=("sat",), limit=8)()
+    assert [(one.file, one.outcome) for one in again] == [("digits/partial-8/sat.json", "left alone")]
+    with pytest.raises(BadInput, match="expected records of the first 9 examples in"):
+        places.publish(limit=9)
 
 
 def test_a_record_edited_by_hand_is_refused_for_its_seal(places: Places) -> None:
