@@ -15,7 +15,7 @@ import math
 import re
 import statistics
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -151,14 +151,14 @@ def grouped(entries: Sequence[Entry]) -> tuple[Line, ...]:
     return tuple(map(put, lines))
 
 
+def members_of(line: Line) -> tuple[Entry, ...]:
+    """The entries of a line."""
+    return line.members if isinstance(line, Group) else (line,)
+
+
 def groups_among(lines: Sequence[Line]) -> tuple[Group, ...]:
     """The groups among the lines of a board."""
     return tuple(line for line in lines if isinstance(line, Group))
-
-
-def seeds_of(entries: Sequence[Entry]) -> Mapping[str, Group]:
-    """The group that an entry belongs to, by the entry's name; an entry that stands alone is not there."""
-    return {member.name: group for group in _groups(entries) for member in group.members}
 
 
 def flags(entries: Sequence[Entry], source: Source | None) -> np.ndarray | None:

@@ -18,7 +18,7 @@ import jinja2
 
 from leaderboards.board.agreement import Agreement
 from leaderboards.board.beside import of_published, shown
-from leaderboards.board.downloads import as_bibtex, as_csv, as_json
+from leaderboards.board.downloads import as_bibtex, as_csv, as_json, groups_as_csv
 from leaderboards.findings.findings import as_json as as_findings
 from leaderboards.pages.comparison import CompareView, comparison
 from leaderboards.pages.entrant import entrant_views
@@ -94,14 +94,16 @@ def _write_board(folder: Site, environment: jinja2.Environment, view: SuiteView)
     if board.entries:
         about = {"name": view.suite.name, "dataset": view.suite.dataset, "norm": view.norm, "eps": view.eps}
         first = {} if board.limit is None else {"first": board.limit}
-        folder.write(f"{name}/board.csv", as_csv(board.entries, board.columns))
-        folder.write(f"{name}/board.json", as_json(about | first, board.entries, board.columns))
+        folder.write(f"{name}/board.csv", as_csv(view.lines, board.columns))
+        folder.write(f"{name}/board.json", as_json(about | first, view.lines, board.columns))
+        if view.main.groups:
+            folder.write(f"{name}/board-groups.csv", groups_as_csv(view.lines, board.columns))
         folder.write(f"{name}/board.bib", as_bibtex(board.entries))
     if view.findings is not None:
-        about = {"name": view.suite.name, "norm": view.norm, "eps": view.eps, "first": board.limit}
+        of_it = {"name": view.suite.name, "norm": view.norm, "eps": view.eps, "first": board.limit}
         page = findings_view(view.title, view.root, view.images, view.findings)
         folder.write(f"{name}/findings.html", fill(environment, "findings.html", page))
-        folder.write(f"{name}/findings.json", as_findings(about, view.findings))
+        folder.write(f"{name}/findings.json", as_findings(of_it, view.findings))
     if view.compared:
         compared = CompareView(view.title, view.root, comparison(view.main))
         folder.write(f"{name}/compare.html", fill(environment, "compare.html", compared))

@@ -10,12 +10,12 @@ from datetime import datetime
 
 from leaderboards.board import formats
 from leaderboards.board.beside import BESIDE, Shown
-from leaderboards.board.board import Board, Entry, Published, apart, limits, make_board
-from leaderboards.board.cells import Grid, make_grid
-from leaderboards.board.columns import STAGE_COLUMNS
+from leaderboards.board.board import Basis, Board, Entry, Published, apart, limits, make_board
+from leaderboards.board.cells import Cell, Grid, Row, make_grid
+from leaderboards.board.columns import AUTOATTACK, STAGE_COLUMNS
 from leaderboards.board.correlations import Correlation, correlations
 from leaderboards.board.filters import Choice, choices
-from leaderboards.board.groups import Group, Line, grouped, groups_among
+from leaderboards.board.groups import Line, grouped, groups_among, members_of
 from leaderboards.board.measures import described
 from leaderboards.board.measures import shown as filled
 from leaderboards.board.paired import Paired, compared
@@ -120,6 +120,16 @@ class SuiteView:
         return len(self.board.entries) > 1
 
     @property
+    def best(self) -> tuple[Row, Cell] | None:
+        """The measured row that stands first, and its cell of AutoAttack accuracy; None where that is not what it is ranked
+        by."""
+        place = next((at for at, column in enumerate(self.main.columns) if column.key == AUTOATTACK.key), None)
+        row = next((row for row in self.main.rows if row.entry.record and row.line.rank), None)
+        if place is None or row is None or row.line.ranking is None:
+            return None
+        return (row, row.cells[place]) if row.line.ranking[1] in (Basis.MEASURED, Basis.BOUNDED) else None
+
+    @property
     def beside(self) -> int:
         """How many entrants of the board stand as they are published: the run has no record of them."""
         return sum(BESIDE in entry.notes for entry in self.board.entries)
@@ -127,7 +137,8 @@ class SuiteView:
     @property
     def downloads(self) -> tuple[tuple[str, str], ...]:
         """Files beside the page that hold the board, each with what the link to it says."""
-        return (("board.csv", "CSV"), ("board.json", "JSON"), ("board.bib", "BibTeX"))
+        groups = (("board-groups.csv", "CSV of the means"),) if self.main.groups else ()
+        return (("board.csv", "CSV"), *groups, ("board.json", "JSON"), ("board.bib", "BibTeX"))
 
     @property
     def entries(self) -> tuple[Entry, ...]:
@@ -223,7 +234,7 @@ def _view(suite: SuitePage, board: Board, boards: Sequence[Board], problems: Seq
         lines=lines,
         main=make_grid(lines, filled(board.columns, board.entries)),
         stages=make_grid([line for line in lines if _has_stages(line)], described(STAGE_COLUMNS, board.measured)),
-        choices=choices([line.members[0] if isinstance(line, Group) else line for line in lines]),
+        choices=choices([members_of(line)[0] for line in lines]),
         charts=tuple(pictured(chart) for chart in board_charts(drawn)),
         correlations=correlations(board.entries),
         transfers=matrix(board.entries, suite.name),
@@ -236,8 +247,7 @@ def _view(suite: SuitePage, board: Board, boards: Sequence[Board], problems: Seq
 
 
 def _has_stages(line: Line) -> bool:
-    entries = line.members if isinstance(line, Group) else (line,)
-    return any(column.get(entry) is not None for entry in entries for column in STAGE_COLUMNS if column.bar)
+    return any(column.get(entry) is not None for entry in members_of(line) for column in STAGE_COLUMNS if column.bar)
 
 
 def with_unknown(suites: Sequence[SuitePage], shown: Sequence[Shown]) -> list[SuitePage]:

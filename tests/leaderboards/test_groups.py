@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 import math
 import statistics
 from collections.abc import Callable
@@ -13,18 +16,21 @@ import pytest
 from statsmodels.stats.contingency_tables import mcnemar
 
 from leaderboards.board.board import Published, make_board
+from leaderboards.board.cells import make_grid
 from leaderboards.board.columns import AUTOATTACK, COLUMNS, NOTES, PARAMETERS, RANKED_BY, SECONDS, STANDARD_ACCURACY
+from leaderboards.board.downloads import as_csv, as_json, groups_as_csv
 from leaderboards.board.entry import Basis
-from leaderboards.board.groups import Group, Line, Spread, grouped, groups_among, seeds_of
+from leaderboards.board.groups import Group, Line, Spread, grouped, groups_among
 from leaderboards.board.paired import compared, paired, seed_pair
-from leaderboards.records.arrays import write_arrays
 from leaderboards.records.home import Home
 from leaderboards.records.schema import Flag, Record
 
 RecordOf = Callable[..., Record]
+SeedOf = Callable[..., Record]
 
 
 def card(seed: Any, **training: Any) -> dict[str, Any]:
+    """What a record says of an entrant that was trained with this seed."""
     recipe = {"objective": "trades", "epochs": 20, "seed": seed, **training.pop("recipe", {})}
     return {"training": {"recipe": recipe, "norm": "Linf", "eps": 0.3, "fingerprint": "c" * 64, **training}}
 
@@ -44,18 +50,6 @@ def lines_of(*records: Record, published: tuple[Published, ...] = ()) -> tuple[L
 
 def names(lines: tuple[Line, ...]) -> list[str]:
     return [line.name for line in lines]
-
-
-def attacked(record_of: RecordOf, home: Home, name: str, seed: int, right: np.ndarray) -> Record:
-    """A record of a seed whose AutoAttack leaves these examples (n,) bool."""
-    right = np.asarray(right, bool)
-    record = record_of(
-        f"{name}-s{seed}", robust=float(right.mean()), n=len(right), entrant=card(seed, recipe={"objective": name})
-    )
-    stage = np.where(right, 4, 1).astype(np.int8)
-    kept = write_arrays(home.arrays, {"stage": stage, "reached": np.maximum(stage, 0)})
-    measured = record.measurements["autoattack"].model_copy(update={"arrays": kept})
-    return record.model_copy(update={"measurements": {**record.measurements, "autoattack": measured}})
 
 
 def groups_in(home: Home, *records: Record) -> tuple[Group, ...]:
@@ -142,10 +136,6 @@ def test_a_name_that_stands_for_two_trainings_groups_nothing(record_of: RecordOf
 def test_a_group_takes_no_name_of_another_entrant(record_of: RecordOf) -> None:
     records = [record_of("trades", robust=0.9), *three(record_of, "trades", 0.4, 0.5)]
     assert names(lines_of(*records)) == ["trades", "trades-s*"]
-    assert {name: group.name for name, group in seeds_of(make_board(records).entries).items()} == {
-        "trades-s1": "trades-s*",
-        "trades-s2": "trades-s*",
-    }
 
 
 def test_a_mean_is_of_all_seeds_or_is_not_there(record_of: RecordOf) -> None:
@@ -184,10 +174,10 @@ def test_every_column_of_a_board_has_a_content_of_a_group(record_of: RecordOf) -
     assert found["published_autoattack_accuracy"] is None
 
 
-def test_an_accuracy_of_a_group_has_an_interval_over_seeds_and_images(record_of: RecordOf, tmp_path: Path) -> None:
+def test_an_accuracy_of_a_group_has_an_interval_over_seeds_and_images(seed_of: SeedOf, tmp_path: Path) -> None:
     home, rng = Home(tmp_path), np.random.default_rng(0)
     table = rng.random((3, 200)) < 0.8
-    (group,) = groups_in(home, *(attacked(record_of, home, "trades", k, row) for k, row in enumerate(table, 1)))
+    (group,) = groups_in(home, *(seed_of(home, "trades", k, row) for k, row in enumerate(table, 1)))
     found = group.content(AUTOATTACK)
     assert isinstance(found, Spread)
     assert found.sd == pytest.approx(statistics.stdev(table.mean(1).tolist()))
@@ -196,10 +186,10 @@ def test_an_accuracy_of_a_group_has_an_interval_over_seeds_and_images(record_of:
     assert found.low < found.mean < found.high
 
 
-def test_without_the_arrays_of_one_seed_a_group_has_no_interval(record_of: RecordOf, tmp_path: Path) -> None:
+def test_without_the_arrays_of_one_seed_a_group_has_no_interval(seed_of: SeedOf, tmp_path: Path) -> None:
     home = Home(tmp_path)
     rows = np.random.default_rng(0).random((2, 50)) < 0.5
-    records = [attacked(record_of, home, "trades", k, row) for k, row in enumerate(rows, 1)]
+    records = [seed_of(home, "trades", k, row) for k, row in enumerate(rows, 1)]
     arrays = records[0].measurements["autoattack"].arrays
     assert arrays is not None
     (home.arrays / arrays.file).unlink()
@@ -219,16 +209,16 @@ def test_a_pair_of_seeds_is_tested_as_mcnemar_does() -> None:
     assert seed_pair(1, mine, mine).p == 1
 
 
-def board_of_two(record_of: RecordOf, home: Home, mine: np.ndarray, theirs: np.ndarray) -> tuple[Group, ...]:
-    records = [attacked(record_of, home, "weat", k, row) for k, row in enumerate(mine, 1)]
-    return groups_in(home, *records, *(attacked(record_of, home, "trades", k, row) for k, row in enumerate(theirs, 1)))
+def board_of_two(seed_of: SeedOf, home: Home, mine: np.ndarray, theirs: np.ndarray) -> tuple[Group, ...]:
+    records = [seed_of(home, "weat", k, row) for k, row in enumerate(mine, 1)]
+    return groups_in(home, *records, *(seed_of(home, "trades", k, row) for k, row in enumerate(theirs, 1)))
 
 
-def test_recipes_are_compared_in_plain_words(record_of: RecordOf, tmp_path: Path) -> None:
+def test_recipes_are_compared_in_plain_words(seed_of: SeedOf, tmp_path: Path) -> None:
     place = np.arange(1000)
     theirs = np.stack([place < 900, place < 902, place < 904])
     mine = theirs | (place >= 990)
-    (found,) = compared(board_of_two(record_of, Home(tmp_path), mine, theirs))
+    (found,) = compared(board_of_two(seed_of, Home(tmp_path), mine, theirs))
     assert found.difference is not None
     assert found.difference.mean == pytest.approx(0.01)
     assert [(pair.gained, pair.lost) for pair in found.pairs] == [(10, 0)] * 3
@@ -240,10 +230,10 @@ def test_recipes_are_compared_in_plain_words(record_of: RecordOf, tmp_path: Path
     assert found.details.startswith("Seed by seed, with McNemar's exact test: seed 1 +1.00 (p = 0.002), seed 2 +1.00")
 
 
-def test_the_other_way_round_the_verdict_is_below(record_of: RecordOf, tmp_path: Path) -> None:
+def test_the_other_way_round_the_verdict_is_below(seed_of: SeedOf, tmp_path: Path) -> None:
     place = np.arange(1000)
     theirs = np.stack([place < 900, place < 902, place < 904])
-    weat, trades = board_of_two(record_of, Home(tmp_path), theirs | (place >= 990), theirs)
+    weat, trades = board_of_two(seed_of, Home(tmp_path), theirs | (place >= 990), theirs)
     there, back = paired(weat, trades), paired(trades, weat)
     assert (there.verdict, back.verdict) == ("above", "below")
     assert there.difference is not None
@@ -252,12 +242,12 @@ def test_the_other_way_round_the_verdict_is_below(record_of: RecordOf, tmp_path:
 
 
 def test_seeds_that_disagree_leave_it_undecided_though_each_pair_is_significant(
-    record_of: RecordOf, tmp_path: Path
+    seed_of: SeedOf, tmp_path: Path
 ) -> None:
     place = np.arange(1000)
     theirs = np.stack([place < 900] * 3)
     mine = np.stack([place < 960, place < 850, place < 930])
-    (found,) = compared(board_of_two(record_of, Home(tmp_path), mine, theirs))
+    (found,) = compared(board_of_two(seed_of, Home(tmp_path), mine, theirs))
     assert max(pair.p for pair in found.pairs) < 1e-6
     assert found.verdict == "undecided"
 
@@ -278,14 +268,14 @@ def test_without_trades_the_best_recipe_is_the_reference(record_of: RecordOf) ->
     ]
 
 
-def test_what_does_not_compare_says_why(record_of: RecordOf, tmp_path: Path) -> None:
+def test_what_does_not_compare_says_why(seed_of: SeedOf, tmp_path: Path) -> None:
     home, flags = Home(tmp_path), np.arange(40) % 3 > 0
-    trades = [attacked(record_of, home, "trades", k, flags) for k in (1, 2)]
-    other = [attacked(record_of, home, "mart", k, flags) for k in (2, 3)]
+    trades = [seed_of(home, "trades", k, flags) for k in (1, 2)]
+    other = [seed_of(home, "mart", k, flags) for k in (2, 3)]
     (found,) = compared(groups_in(home, *trades, *other))
     assert found.sentence == "mart and trades are not compared: they have fewer than 2 seeds in common."
     assert (found.verdict, found.details) == ("undecided", "")
-    mart = [attacked(record_of, home, "mart", k, flags) for k in (1, 2)]
+    mart = [seed_of(home, "mart", k, flags) for k in (1, 2)]
     changed = [
         record.model_copy(
             update={
@@ -305,10 +295,59 @@ def test_what_does_not_compare_says_why(record_of: RecordOf, tmp_path: Path) -> 
     assert "not every seed has the results of AutoAttack image by image" in found.sentence
 
 
-def test_recipes_that_keep_the_same_images_are_level(record_of: RecordOf, tmp_path: Path) -> None:
+def test_recipes_that_keep_the_same_images_are_level(seed_of: SeedOf, tmp_path: Path) -> None:
     flags = np.stack([np.arange(100) < 50 + k for k in range(3)])
-    (found,) = compared(board_of_two(record_of, Home(tmp_path), flags, flags))
+    (found,) = compared(board_of_two(seed_of, Home(tmp_path), flags, flags))
     assert found.sentence.startswith(
         "weat is level with trades (95\u202f% interval \u22123.6 to 3.6, 3 seeds, 100 images)"
     )
     assert found.verdict == "undecided"
+
+
+def test_every_seed_is_downloaded_with_its_group_and_the_groups_beside(seed_of: SeedOf, tmp_path: Path) -> None:
+    home, rng = Home(tmp_path), np.random.default_rng(0)
+    records = [seed_of(home, "trades", k, rng.random(100) < 0.6) for k in (1, 2)]
+    homes = {(record.entrant.name, record.limit): home for record in records}
+    lines = grouped(make_board(records, [Published("theirs", autoattack_accuracy=0.1)], homes=homes).entries)
+    table = list(csv.DictReader(io.StringIO(as_csv(lines))))
+    assert [(row["entrant"], row["group"], row["rank"]) for row in table] == [
+        *(("trades-s1", "trades", ""), ("trades-s2", "trades", ""), ("theirs", "", "2")),
+    ]
+    (row,) = csv.DictReader(io.StringIO(groups_as_csv(lines)))
+    robust = [float(one["autoattack_accuracy"]) for one in table[:2]]
+    assert (row["group"], row["seeds"], row["rank"], row["ranked_by"]) == ("trades", "1 2", "1", "measured")
+    assert float(row["autoattack_accuracy"]) == pytest.approx(statistics.fmean(robust))
+    assert float(row["autoattack_accuracy.sd"]) == pytest.approx(statistics.stdev(robust))
+    assert float(row["autoattack_accuracy.low"]) < statistics.fmean(robust) < float(row["autoattack_accuracy.high"])
+    plain = json.loads(as_json({}, lines))
+    assert len(plain["entrants"]) == 3
+    assert plain["groups"][0]["autoattack_accuracy.sd"] == pytest.approx(statistics.stdev(robust))
+
+
+def test_without_groups_a_download_says_nothing_of_them(record_of: RecordOf) -> None:
+    lines = lines_of(record_of("a"))
+    assert "group" not in as_csv(lines).splitlines()[0].split(",")
+    assert "groups" not in json.loads(as_json({}, lines))
+
+
+def test_a_grid_has_a_row_a_recipe_and_its_seeds_below(record_of: RecordOf) -> None:
+    grid = make_grid(lines_of(*three(record_of, "trades", 0.4, 0.5), record_of("one", robust=0.6)), COLUMNS)
+    assert [row.line.name for row in grid.rows] == ["one", "trades"]
+    assert [row.line.name for row in grid.entrants] == ["one", "trades-s1", "trades-s2"]
+    (row,) = grid.groups
+    cells = {column.key: cell for column, cell in zip(grid.columns, row.cells, strict=True)}
+    assert (cells["rank"].text, cells["rank"].order) == ("2", "2.0")
+    robust = cells["autoattack_accuracy"]
+    assert (robust.text, robust.sd, robust.order) == ("45.0", "\u00b1\u202f7.1", "0.45")
+    assert (robust.interval, robust.bar) == ("", None)
+    seeds = [dict(zip((column.key for column in grid.columns), seed.cells, strict=True)) for seed in row.seeds]
+    assert [(seed["rank"].text, seed["autoattack_accuracy"].text) for seed in seeds] == [("", "40.0"), ("", "50.0")]
+    assert all(seed["autoattack_accuracy"].bar for seed in seeds)
+
+
+def test_on_a_board_of_the_first_examples_groups_are_ranked_among_the_measured(record_of: RecordOf) -> None:
+    records = [*three(record_of, "trades", 0.4, 0.5, limit=64), record_of("one", robust=0.3, limit=64)]
+    board = make_board(records, [Published("theirs", autoattack_accuracy=0.7)], limit=64)
+    assert [(line.name, line.rank, line.place) for line in grouped(board.entries)] == [
+        *(("theirs", None, 1), ("trades", 1, 2), ("one", 2, 3)),
+    ]
