@@ -22,7 +22,7 @@ import numpy as np
 
 from leaderboards.board.by_energy import read_measured
 from leaderboards.board.columns import Column, Content, Source, number_of
-from leaderboards.board.crossed import crossed_mean
+from leaderboards.board.crossed import LEVEL, crossed_mean
 from leaderboards.board.entry import Basis, Entry
 from leaderboards.board.labels import STAGES
 from leaderboards.records.schema import Value, is_number
@@ -46,17 +46,24 @@ class Spread:
     low: float | None = None
     high: float | None = None
 
+    @property
+    def value(self) -> Value:
+        """The mean with its interval."""
+        level = None if self.low is None else LEVEL
+        return Value(value=self.mean, low=self.low, high=self.high, level=level, method="crossed", n=self.n or 0)
+
 
 @dataclass(frozen=True)
 class Group:
-    """The entries of one recipe, by seed. `name` is the recipe's, unless another entrant has it. `rank` is its place among the
-    lines of the board, by the mean over its seeds."""
+    """The entries of one recipe, by seed. `name` is the recipe's, unless another entrant has it. `rank` and
+    `place` are among the lines of the board, by the mean over its seeds (see Entry)."""
 
     name: str
     recipe: str
     seeds: tuple[int, ...]
     members: tuple[Entry, ...]
     rank: int | None = None
+    place: int | None = None
 
     @property
     def ranking(self) -> tuple[float, Basis] | None:
@@ -132,8 +139,16 @@ def grouped(entries: Sequence[Entry]) -> tuple[Line, ...]:
     taken = {member.name for group in groups for member in group.members}
     lines: list[Line] = [*groups, *(entry for entry in entries if entry.name not in taken)]
     lines.sort(key=lambda line: (_level(line), line.name.casefold(), line.name))
+    placed = [_level(line) for line in lines if line.ranking is not None]
     counted = [_level(line) for line in lines if _ranks(line)]
-    return tuple(replace(line, rank=1 + counted.index(_level(line)) if _ranks(line) else None) for line in lines)
+
+    def put(line: Line) -> Line:
+        if line.ranking is None:
+            return replace(line, rank=None, place=None)
+        rank = 1 + counted.index(_level(line)) if _ranks(line) else None
+        return replace(line, rank=rank, place=1 + placed.index(_level(line)))
+
+    return tuple(map(put, lines))
 
 
 def groups_among(lines: Sequence[Line]) -> tuple[Group, ...]:

@@ -24,6 +24,7 @@ from leaderboards.charts.vega import as_json_block, plain
 from leaderboards.pages import bundle
 from leaderboards.pages.findings import effect_of, interval_of, p_of, tally
 from leaderboards.pages.site import MARK, record_page
+from leaderboards.records.files import file_stem
 
 
 class View(Protocol):
@@ -78,6 +79,7 @@ def make_environment() -> jinja2.Environment:
         "searchable": _searchable,
         "breakable": _breakable,
         "capitalise": _capitalise,
+        "anchor": file_stem,
     }
     return environment
 

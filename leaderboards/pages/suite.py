@@ -15,8 +15,10 @@ from leaderboards.board.cells import Grid, make_grid
 from leaderboards.board.columns import STAGE_COLUMNS
 from leaderboards.board.correlations import Correlation, correlations
 from leaderboards.board.filters import Choice, choices
+from leaderboards.board.groups import Group, Line, grouped, groups_among
 from leaderboards.board.measures import described
 from leaderboards.board.measures import shown as filled
+from leaderboards.board.paired import Paired, compared
 from leaderboards.board.transfers import Matrix, matrix
 from leaderboards.charts.board_charts import board_charts, pictured
 from leaderboards.charts.scripts import Script
@@ -62,12 +64,14 @@ class SuiteView:
     """All that the page of one board shows: its tables as grids, `stages` without rows where there are none.
 
     `info` is what the records were measured on: those of this board, else of another one of the suite; None without records.
+    `lines` are what has a row of its own there: seeds of one recipe share one.
     """
 
     suite: SuitePage
     board: Board
     info: SuiteInfo | None
     siblings: tuple[Sibling, ...]
+    lines: tuple[Line, ...]
     main: Grid
     stages: Grid
     choices: tuple[Choice, ...]
@@ -75,6 +79,7 @@ class SuiteView:
     correlations: tuple[Correlation, ...]
     transfers: Matrix
     findings: Findings | None
+    pairs: tuple[Paired, ...]
     problems: tuple[Problem, ...]
 
     @property
@@ -192,6 +197,7 @@ def _view(suite: SuitePage, board: Board, boards: Sequence[Board], problems: Seq
     records on theirs, too."""
     infos = {one.limit: one.suite or next((b.suite for b in boards if b.suite), None) for one in boards}
     info = infos[board.limit]
+    lines = grouped(board.entries)
     # published numbers are of other images than those of the first examples: no chart sets them beside each other
     drawn = board.entries if board.limit is None else [replace(entry, published=None) for entry in board.measured]
     return SuiteView(
@@ -208,23 +214,24 @@ def _view(suite: SuitePage, board: Board, boards: Sequence[Board], problems: Seq
             for one in boards
             if one is not board
         ),
-        main=make_grid(board.entries, filled(board.columns, board.entries)),
-        stages=make_grid(
-            [entry for entry in board.measured if _has_stages(entry)], described(STAGE_COLUMNS, board.measured)
-        ),
-        choices=choices(board.entries),
+        lines=lines,
+        main=make_grid(lines, filled(board.columns, board.entries)),
+        stages=make_grid([line for line in lines if _has_stages(line)], described(STAGE_COLUMNS, board.measured)),
+        choices=choices([line.members[0] if isinstance(line, Group) else line for line in lines]),
         charts=tuple(pictured(chart) for chart in board_charts(drawn)),
         correlations=correlations(board.entries),
         transfers=matrix(board.entries, suite.name),
         findings=find(board.measured),
+        pairs=compared(groups_among(lines)),
         problems=tuple(
             problem for problem in problems if board.limit is None or f"/partial-{board.limit}/" in problem.file
         ),
     )
 
 
-def _has_stages(entry: Entry) -> bool:
-    return any(column.get(entry) is not None for column in STAGE_COLUMNS if column.bar)
+def _has_stages(line: Line) -> bool:
+    entries = line.members if isinstance(line, Group) else (line,)
+    return any(column.get(entry) is not None for entry in entries for column in STAGE_COLUMNS if column.bar)
 
 
 def with_unknown(suites: Sequence[SuitePage], shown: Sequence[Shown]) -> list[SuitePage]:
