@@ -241,7 +241,8 @@ def test_the_index_tells_of_every_suite(record_of: RecordOf, written: Written, s
     assert "B" in first.text
     assert "2027-02-03" in first.text
     assert [a.attrs["href"] for a in first.all("a")] == [
-        *("digits/index.html", "digits/index.html", "digits/first-9/index.html")
+        *("digits/index.html", "digits/index.html", "digits/findings.html"),
+        *("digits/first-9/index.html", "digits/first-9/findings.html"),
     ]
     assert "0 entrants" in second.text
     assert "Published only2 entrants" in second.text
@@ -660,7 +661,7 @@ def test_a_board_of_five_hundred_entrants_stays_light(record_of: RecordOf, writt
     ]
     home = written(*records)
     rendered = render(home, site, [DIGITS])
-    assert len(pages_of(rendered)) == 504
+    assert len(pages_of(rendered)) == 505
     assert os.path.getsize(site / "digits" / "index.html") < 4_000_000
 
 
