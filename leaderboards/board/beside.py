@@ -71,13 +71,20 @@ def shown(own: Sequence[Collected], published: Sequence[Collected]) -> tuple[Sho
         other = theirs.get((suite, name, limit)) or theirs.get((suite, name, None))
         agrees = agreement_of(item.record, item.home, other.record, other.home) if other is not None else None
         found.append(Shown(item, agreement=agrees))
-    files, suites = {item.file for item in own}, {item.record.suite for item in own}
-    names = {suite.name for suite in suites}
+    files = {item.file for item in own}
     for item in published:
-        fits = item.record.suite in suites or item.record.suite.name not in names
-        if item.file not in files and fits:
+        if item.file not in files and _fits(item.record, [one.record for one in own]):
             found.append(Shown(item, published=True))
     return tuple(found)
+
+
+def _fits(record: Record, own: Sequence[Record]) -> bool:
+    """Whether a published record is of what a run's records of its suite are of. Other limits stand on other boards."""
+    of_suite = [one for one in own if one.suite.name == record.suite.name]
+    level = [one.suite for one in of_suite if one.limit == record.limit]
+    if level:
+        return record.suite in level
+    return not of_suite or record.suite.but_for_images() in [one.suite.but_for_images() for one in of_suite]
 
 
 def of_published(problems: Sequence[Problem], items: Sequence[Shown]) -> tuple[Problem, ...]:

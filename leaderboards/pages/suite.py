@@ -209,6 +209,13 @@ def _board(suite: SuitePage, items: Sequence[Shown], limit: int | None) -> Board
     return make_board([item.record for item in items], suite.published, notes, homes, standings, limit)
 
 
+def _apart(theirs: SuiteInfo | None, ours: SuiteInfo | None) -> str:
+    """Why two boards of a suite are not of one thing, but that the images of one may be a part of the other's."""
+    if theirs is None or ours is None or theirs.but_for_images() == ours.but_for_images():
+        return ""
+    return apart(theirs, ours)
+
+
 def _view(suite: SuitePage, board: Board, boards: Sequence[Board], problems: Sequence[Problem]) -> SuiteView:
     """The view of one of the boards of a suite. Problems of all its files stand on that of all examples, those of partial
     records on theirs, too."""
@@ -226,7 +233,7 @@ def _view(suite: SuitePage, board: Board, boards: Sequence[Board], problems: Seq
                 folder=board_folder(suite.name, one.limit),
                 scope=images(one.limit, infos[one.limit]),
                 measured=len(one.measured),
-                reason=apart(one.suite, board.suite) if one.suite and board.suite and one.suite != board.suite else "",
+                reason=_apart(one.suite, board.suite),
             )
             for one in boards
             if one is not board

@@ -168,6 +168,10 @@ class SuiteInfo(Part):
     norm: str
     eps: float = Field(ge=0)
 
+    def but_for_images(self) -> SuiteInfo:
+        """What records of different limits agree in: their fingerprints may be of all examples and of a part."""
+        return self.model_copy(update={"fingerprint": ""})
+
 
 class FileInfo(Part):
     name: str

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from leaderboards.board.agreement import Agreement, agreement
+from leaderboards.board.beside import shown
 from leaderboards.board.rounding import FARTHEST, ROUNDING
+from leaderboards.records.collection import Collected
+from leaderboards.records.files import record_path
+from leaderboards.records.home import Home
 from leaderboards.records.schema import BestKnown, Measurement, Record
 
 RecordOf = Callable[..., Record]
@@ -163,6 +168,28 @@ def test_other_weights_another_suite_and_other_examples_are_not_compared_at_all(
         beside(part, {}, record).line
         == "the published record is of all examples, yours of the first 8 examples: not compared"
     )
+    of_a_part = record_of("A", limit=8, suite={"fingerprint": "8" * 64})
+    assert beside(of_a_part, {}, record).line == beside(part, {}, record).line
+
+
+def test_published_records_stand_beside_a_run_of_their_images_or_of_a_part_of_them(
+    record_of: RecordOf, tmp_path: Path
+) -> None:
+    def collected(**given: object) -> Collected:
+        record = record_of(**given)
+        return Collected(record, record_path(Path(), record).as_posix(), {}, Home(tmp_path))
+
+    part = {"fingerprint": "8" * 64}
+    published = [collected(name="whole"), collected(name="part", limit=8, suite=part)]
+
+    def beside_run(own: Collected) -> set[str]:
+        return {item.record.entrant.name for item in shown([own], published) if item.published}
+
+    assert beside_run(collected(name="mine")) == {"whole", "part"}
+    assert beside_run(collected(name="mine", limit=8, suite=part)) == {"whole", "part"}
+    assert beside_run(collected(name="mine", limit=8)) == {"whole"}, "other images in the place of the part"
+    assert beside_run(collected(name="mine", suite={"fingerprint": "7" * 64})) == {"part"}
+    assert beside_run(collected(name="mine", suite={"eps": 0.2})) == set()
 
 
 def test_a_measure_that_was_not_published_is_named(record: Record, record_of: RecordOf) -> None:
