@@ -49,6 +49,7 @@ def test_the_board_has_a_row_a_recipe_and_one_an_entrant_that_is_alone(home: Hom
     rows = rows_of(page_of(home, "digits/index.html"), "board")
     assert [re.search(r"(trades|alone|sat) ", words(row))[1] for row in rows] == ["trades", "alone", "sat"]  # type: ignore[index]
     assert "62.0 ± 1.0" in words(rows[0]).replace("\N{NARROW NO-BREAK SPACE}", " ")
+    assert "3 seeds not verified" in words(rows[0])
     assert "trades-s2" not in words(rows[0])
     assert 'data-search="trades trades-s1 trades-s2 trades-s3"' in rows[0]
 
