@@ -98,10 +98,10 @@ def _write_board(folder: Site, environment: jinja2.Environment, view: SuiteView)
         folder.write(f"{name}/board.json", as_json(about | first, board.entries, board.columns))
         folder.write(f"{name}/board.bib", as_bibtex(board.entries))
     if view.findings is not None:
-        about = {"name": view.suite.name, "norm": view.norm, "eps": view.eps, "first": board.limit}
+        of_images = {"name": view.suite.name, "norm": view.norm, "eps": view.eps, "first": board.limit}
         page = findings_view(view.title, view.root, view.images, view.findings)
         folder.write(f"{name}/findings.html", fill(environment, "findings.html", page))
-        folder.write(f"{name}/findings.json", as_findings(about, view.findings))
+        folder.write(f"{name}/findings.json", as_findings(of_images, view.findings))
     if view.compared:
         compared = CompareView(view.title, view.root, comparison(view.main))
         folder.write(f"{name}/compare.html", fill(environment, "compare.html", compared))
