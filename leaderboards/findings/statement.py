@@ -135,7 +135,7 @@ def why(parts: Sequence[Part]) -> str:
             (Verdict.UNDECIDED, "undecided"),
         )
     }
-    words = []
+    words: list[str] = []
     for said, some in found.items():
         if len(some) == len(counted):
             where = f"all {len(some)} tests" if len(some) > 1 else f"the only test ({some[0].title})"

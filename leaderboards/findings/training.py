@@ -117,4 +117,5 @@ def slopes_of(network: Network) -> tuple[float, ...]:
     told = network.entrant.training.get("dynamics")
     phases = told.get("phases") if isinstance(told, dict) else None
     slopes = [phase.get("slope") if isinstance(phase, dict) else None for phase in phases or ()]
-    return tuple(float(slope) for slope in slopes) if slopes and all(map(is_number, slopes)) else ()
+    known = [float(slope) for slope in slopes if is_number(slope)]
+    return tuple(known) if len(known) == len(slopes) else ()
