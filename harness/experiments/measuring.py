@@ -70,7 +70,9 @@ class Found:
 
     @property
     def standard(self) -> Value | None:
-        return self._value("standard")
+        """Standard accuracy; by the energies where they alone were measured."""
+        energies = self.record.measurements.get("energies")
+        return self._value("standard") or (energies.values.get(ACCURACIES["standard"]) if energies else None)
 
     @property
     def robust(self) -> Value | None:

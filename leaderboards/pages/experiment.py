@@ -53,11 +53,6 @@ class Table:
     columns: tuple[Column, ...]
     rows: tuple[tuple[Cell, ...], ...]
 
-    @property
-    def explained(self) -> tuple[Column, ...]:
-        """The columns that say what their numbers mean."""
-        return tuple(column for column in self.columns if column.says)
-
 
 @dataclass(frozen=True)
 class Strip:
@@ -96,6 +91,11 @@ class ExperimentView:
     @property
     def root(self) -> str:
         return ""
+
+    @property
+    def explained(self) -> tuple[Column, ...]:
+        """The columns that say what their numbers mean, each once."""
+        return tuple(dict.fromkeys(column for table in self.tables for column in table.columns if column.says))
 
     @property
     def scripts(self) -> Sequence[Script]:
