@@ -1,4 +1,4 @@
-"""What stands in the cells of a table: entries and columns turned into texts, sort keys and interval bars."""
+"""What stands in the cells of a table: entries, groups of them and columns turned into texts, sort keys and interval bars."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from leaderboards.board import formats
 from leaderboards.board.columns import Column, Content, number_of
 from leaderboards.board.entry import Entry
+from leaderboards.board.groups import Group, Line, Spread
 from leaderboards.records.schema import Value, is_number
 
 
@@ -44,19 +45,33 @@ class Bar:
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell: its text (empty where there is nothing), the interval below it, what it sorts by, and words of its own."""
+    """One cell: its text (empty where there is nothing), the standard deviation over seeds after it, the interval below it,
+    what it sorts by, and words of its own."""
 
     text: str
     order: str
     interval: str = ""
     bar: Bar | None = None
     says: str = ""
+    sd: str = ""
 
 
 @dataclass(frozen=True)
 class Row:
-    entry: Entry
+    """A line of a board; below a group the rows of its seeds, which have no rank of their own."""
+
+    line: Line
     cells: tuple[Cell, ...]
+    seeds: tuple[Row, ...] = ()
+
+    @property
+    def group(self) -> Group | None:
+        return self.line if isinstance(self.line, Group) else None
+
+    @property
+    def entry(self) -> Entry:
+        """The entry; of a group that of its first seed, which has the paper and the architecture of all."""
+        return self.line.members[0] if isinstance(self.line, Group) else self.line
 
 
 @dataclass(frozen=True)
@@ -71,11 +86,21 @@ class Heading:
 
 @dataclass(frozen=True)
 class Grid:
-    """A table ready to be written: its columns, their scales, and a row an entry."""
+    """A table ready to be written: its columns, their scales, and a row an entry or group."""
 
     columns: tuple[Column, ...]
     scales: tuple[Scale | None, ...]
     rows: tuple[Row, ...]
+
+    @property
+    def entrants(self) -> tuple[Row, ...]:
+        """The rows of single entries alone: of a group those of its seeds."""
+        return tuple(single for row in self.rows for single in (row.seeds or (row,)))
+
+    @property
+    def groups(self) -> tuple[Row, ...]:
+        """The rows of groups alone."""
+        return tuple(row for row in self.rows if row.seeds)
 
     @property
     def headings(self) -> tuple[Heading, ...]:
@@ -96,48 +121,81 @@ class Grid:
         return tuple((index, column) for index, column in enumerate(self.columns) if column.group)
 
 
-def make_grid(entries: Sequence[Entry], columns: Sequence[Column]) -> Grid:
-    """A table of entries. Columns in which no entry has anything are left out, unless they are essential."""
-    contents = [[column.get(entry) for column in columns] for entry in entries]
+def make_grid(lines: Sequence[Line], columns: Sequence[Column]) -> Grid:
+    """A table of the lines of a board. Columns in which none of them has anything are left out, unless they are essential."""
+    found = [_drawn(line, columns) for line in lines]
+    every = [row for one in found for row in (one, *one.seeds)]
     kept = [
         place
         for place, column in enumerate(columns)
-        if column.essential or any(_something(row[place]) for row in contents)
+        if column.essential or any(_something(row.contents[place]) for row in every)
     ]
-    drawn: dict[str, list[Value]] = {}
+    barred: dict[str, list[Value]] = {}
     for place in kept:
         if columns[place].bar:
-            values = [content for row in contents if isinstance(content := row[place], Value)]
-            drawn.setdefault(columns[place].group, []).extend(values)
-    shared = {group: Scale.over(values) for group, values in drawn.items()}
+            values = [value for row in every if (value := _value(row.contents[place])) is not None]
+            barred.setdefault(columns[place].group, []).extend(values)
+    shared = {group: Scale.over(values) for group, values in barred.items()}
     scales = {place: shared[columns[place].group] if columns[place].bar else None for place in kept}
+
+    def row(one: _Drawn) -> Row:
+        cells = tuple(
+            _placed(cell(columns[place], one.contents[place], scales[place]), one.line, columns[place])
+            for place in kept
+        )
+        return Row(one.line, cells, tuple(row(seed) for seed in one.seeds))
+
     return Grid(
         columns=tuple(columns[place] for place in kept),
         scales=tuple(scales[place] for place in kept),
-        rows=tuple(
-            Row(entry, tuple(_placed(entry, columns[place], row[place], scales[place]) for place in kept))
-            for entry, row in zip(entries, contents, strict=True)
-        ),
+        rows=tuple(row(one) for one in found),
     )
 
 
-def _placed(entry: Entry, column: Column, content: Content, scale: Scale | None) -> Cell:
-    """The cell of an entry in a column, sorted by what the column says."""
-    made, by = cell(column, content, scale), column.order(entry) if column.order else None
+def _placed(made: Cell, line: Line, column: Column) -> Cell:
+    """The cell of a line in a column, sorted by what the column says; a group by its place."""
+    if column.order is None:
+        return made
+    by = line.place if isinstance(line, Group) else column.order(line)
     return made if by is None else replace(made, order=formats.order(by))
 
 
-def _something(content: Value | float | str | None) -> bool:
+@dataclass(frozen=True)
+class _Drawn:
+    """What stands in the columns of a line, and of the seeds below it."""
+
+    line: Line
+    contents: tuple[Content | Spread, ...]
+    seeds: tuple[_Drawn, ...] = ()
+
+
+def _drawn(line: Line, columns: Sequence[Column]) -> _Drawn:
+    if not isinstance(line, Group):
+        return _Drawn(line, tuple(column.get(line) for column in columns))
+    seeds = tuple(
+        _Drawn(member, tuple(None if column.kind == "rank" else column.get(member) for column in columns))
+        for member in line.members
+    )
+    return _Drawn(line, tuple(line.content(column) for column in columns), seeds)
+
+
+def _value(content: Content | Spread) -> Value | None:
+    return content if isinstance(content, Value) else content.value if isinstance(content, Spread) else None
+
+
+def _something(content: Content | Spread) -> bool:
     if isinstance(content, Value):
         return content.value is not None or content.bounded
     return content not in (None, "")
 
 
-def cell(column: Column, content: Value | float | str | None, scale: Scale | None) -> Cell:
+def cell(column: Column, content: Content | Spread, scale: Scale | None) -> Cell:
     """The cell of one content. Numbers sort by their value; where there is no finite one the cell sorts last. A bounded value
     is its interval, and sorts by the low end."""
     if isinstance(content, str):
         return Cell(content, content)
+    if isinstance(content, Spread):
+        return _spread(column, content, scale)
     if isinstance(content, Value) and content.bounded:
         text = formats.between(content, column.write)
         return Cell(text, formats.order(content.low), "bounded", bar(content, scale), formats.BOUNDED)
@@ -151,6 +209,20 @@ def cell(column: Column, content: Value | float | str | None, scale: Scale | Non
         order=formats.order(number),
         interval=formats.interval(content, column.write),
         bar=bar(content, scale),
+    )
+
+
+def _spread(column: Column, content: Spread, scale: Scale | None) -> Cell:
+    says = f"Mean over {content.seeds} seeds \N{PLUS-MINUS SIGN} their standard deviation, which is the spread of training."
+    if content.low is not None:
+        says += " The interval takes both the seeds and the test images as drawn at random."
+    return Cell(
+        text=column.write(content.mean, content.n),
+        order=formats.order(content.mean),
+        interval=formats.interval(content.value, column.write),
+        bar=bar(content.value, scale),
+        says=says,
+        sd=f"\N{PLUS-MINUS SIGN}{formats.THIN}{column.write(content.sd, content.n)}",
     )
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from leaderboards.board import formats
 from leaderboards.board.columns import COLUMNS, STAGE_COLUMNS, Column, Source, number_of
 from leaderboards.board.entry import Entry
+from leaderboards.board.groups import Group, Line, Spread, groups_among, members_of
 from leaderboards.board.measures import described, shown
 from leaderboards.records.schema import Value, is_number
 
@@ -32,9 +33,41 @@ def columns_of(entries: Sequence[Entry], main: Sequence[Column]) -> tuple[Column
     return (*shown(main, entries), *stages)
 
 
-def rows(entries: Sequence[Entry], columns: Sequence[Column]) -> list[dict[str, Any]]:
-    """One mapping an entry, in the given order: every column, and the paper's texts."""
-    return [{**_numbers(entry, columns), **{text: _text(entry.text(text)) for text in TEXTS}} for entry in entries]
+def rows(lines: Sequence[Line], columns: Sequence[Column]) -> list[dict[str, Any]]:
+    """One mapping an entry, in the given order: every column, and the paper's texts. Where there are groups, a seed names its
+    group and has no rank of its own."""
+    grouped = any(isinstance(line, Group) for line in lines)
+    found = []
+    for line in lines:
+        for entry in members_of(line):
+            row = _numbers(entry, columns)
+            if isinstance(line, Group):
+                row["rank"] = None
+            if grouped:
+                row["group"] = _text(line.name) if isinstance(line, Group) else ""
+            found.append({**row, **{text: _text(entry.text(text)) for text in TEXTS}})
+    return found
+
+
+def group_rows(groups: Sequence[Group], columns: Sequence[Column]) -> list[dict[str, Any]]:
+    """One mapping a group: its name, its seeds, and every column: of numbers the mean, `.sd` over the seeds (n - 1), and
+    `.low` and `.high` of the interval over seeds and images where there is one."""
+    found = []
+    for group in groups:
+        row: dict[str, Any] = {"group": _text(group.name), "seeds": " ".join(map(str, group.seeds))}
+        for column in columns:
+            content = group.content(column)
+            if column.kind == "entrant":
+                continue
+            if isinstance(content, Spread):
+                row |= {column.key: _finite(content.mean), f"{column.key}.sd": _finite(content.sd)}
+                row |= _ends(column, content.value)
+            elif column.numeric:
+                row[column.key] = _finite(number_of(content))
+            else:
+                row[column.key] = _text(content) if isinstance(content, str) else ""
+        found.append(row)
+    return found
 
 
 def _numbers(entry: Entry, columns: Sequence[Column]) -> dict[str, Any]:
@@ -45,9 +78,15 @@ def _numbers(entry: Entry, columns: Sequence[Column]) -> dict[str, Any]:
             row[column.key] = _text(content) if isinstance(content, str) else ""
             continue
         row[column.key] = _finite(number_of(content))
-        if isinstance(content, Value) and (content.low is not None or content.high is not None):
-            row[f"{column.key}.low"], row[f"{column.key}.high"] = _finite(content.low), _finite(content.high)
+        if isinstance(content, Value):
+            row |= _ends(column, content)
     return row
+
+
+def _ends(column: Column, value: Value) -> dict[str, float | None]:
+    if value.low is None and value.high is None:
+        return {}
+    return {f"{column.key}.low": _finite(value.low), f"{column.key}.high": _finite(value.high)}
 
 
 def _finite(number: float | None) -> float | None:
@@ -59,12 +98,26 @@ def _text(text: str) -> str:
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
-def as_csv(entries: Sequence[Entry], main: Sequence[Column] = COLUMNS) -> str:
-    """The rows of a board, whose main table has these columns, as CSV with a line of names; empty cells for nothing."""
-    columns = columns_of(entries, main)
-    found = rows(entries, columns)
+def as_csv(lines: Sequence[Line], main: Sequence[Column] = COLUMNS) -> str:
+    """The entries of a board, whose main table has these columns, as CSV with a line of names; empty cells for nothing."""
+    columns = columns_of(_entries(lines), main)
+    return _csv(rows(lines, columns), columns)
+
+
+def groups_as_csv(lines: Sequence[Line], main: Sequence[Column] = COLUMNS) -> str:
+    """The groups of a board as CSV: see `group_rows`."""
+    columns = columns_of(_entries(lines), main)
+    return _csv(group_rows(groups_among(lines), columns), columns)
+
+
+def _entries(lines: Sequence[Line]) -> list[Entry]:
+    return [entry for line in lines for entry in members_of(line)]
+
+
+def _csv(found: Sequence[Mapping[str, Any]], columns: Sequence[Column]) -> str:
     # an interval stands beside its number, also where the first entries have none
-    places = [*(f"{column.key}{end}" for column in columns for end in ("", ".low", ".high")), *TEXTS]
+    ends = ("", ".sd", ".low", ".high")
+    places = ["group", "seeds", *(f"{column.key}{end}" for column in columns for end in ends), *TEXTS]
     used = {name for row in found for name in row}
     names = [name for name in places if name in used]
     stream = io.StringIO()
@@ -81,13 +134,17 @@ def _cell(value: Any) -> Any:
     return "" if value is None else value
 
 
-def as_json(suite: Mapping[str, Any], entries: Sequence[Entry], main: Sequence[Column] = COLUMNS) -> str:
-    """The suite, how to read each column of measured values, and the rows as JSON; what is not ASCII is escaped."""
+def as_json(suite: Mapping[str, Any], lines: Sequence[Line], main: Sequence[Column] = COLUMNS) -> str:
+    """The suite, how to read each column of measured values, the entries, and where there are some the groups as JSON; what is
+    not ASCII is escaped."""
+    entries, groups = _entries(lines), groups_among(lines)
     columns = columns_of(entries, main)
     read = {
         c.key: _reading(c.source) for c in columns if c.source and any(c.get(entry) is not None for entry in entries)
     }
-    board = {"suite": dict(suite), "columns": read, "entrants": rows(entries, columns)}
+    board = {"suite": dict(suite), "columns": read, "entrants": rows(lines, columns)}
+    if groups:
+        board["groups"] = group_rows(groups, columns)
     return json.dumps(board, indent=1, allow_nan=False) + "\n"
 
 

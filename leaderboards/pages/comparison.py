@@ -77,7 +77,7 @@ class CompareView:
 
 def comparison(grid: Grid) -> Comparison:
     """The rows of a board, ready to be compared."""
-    found = ridges([row.entry for row in grid.rows], MOST)
+    found = ridges([row.entry for row in grid.entrants], MOST)
     heights = found.heights if found else {}
     columns = [(place, column) for place, column in enumerate(grid.columns) if column.kind != "entrant"]
     charts = {"accuracies": _accuracy_template(), "stages": stage_template(NAMES, 0.0, 100.0, True)}
@@ -94,7 +94,7 @@ def comparison(grid: Grid) -> Comparison:
                 stages=_stages(row.entry),
                 ridge=tuple(number(height) for height in heights.get(row.entry.name, ())),
             )
-            for row in grid.rows
+            for row in grid.entrants
         ),
         middles=tuple(number(x) for x in found.middles) if found else (),
         charts=charts | ({"ridges": ridge_template(found.middles[0], found.middles[-1])} if found else {}),

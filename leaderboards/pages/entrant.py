@@ -13,6 +13,7 @@ from leaderboards.board.by_energy import ByEnergy, by_energy
 from leaderboards.board.downloads import bibtex
 from leaderboards.board.entry import Entry
 from leaderboards.board.generation import MEASURE
+from leaderboards.board.groups import Group, Line, members_of
 from leaderboards.charts.entrant_charts import entrant_charts
 from leaderboards.charts.scripts import Script
 from leaderboards.charts.vega import Chart, drawn
@@ -32,15 +33,16 @@ PICTURED = 16
 
 @dataclass(frozen=True)
 class EntrantView:
-    """All that the page of one record shows. `board` is the one that it stands on or beside, `places` how many entrants have a
-    rank there, `reason` why it does not compare (empty where it does), `unsound` what is wrong with its arrays, by measure.
-    `home` is where the record lives, `agreement` how it compares with the one that is published here; None where there is none,
-    or it is that one."""
+    """All that the page of one record shows. `board` is the one that it stands on or beside, `line` its row there, which it
+    may share with other seeds, `places` how many rows have a rank, `reason` why it does not compare (empty where it does),
+    `unsound` what is wrong with its arrays, by measure. `home` is where the record lives, `agreement` how it compares with
+    the one that is published here; None where there is none, or it is that one."""
 
     board: SuiteView
     entry: Entry
     record: Record
     reason: str
+    line: Line
     places: int
     compared: bool
     unsound: Mapping[str, str]
@@ -50,6 +52,11 @@ class EntrantView:
     charts: tuple[Chart, ...]
     by_energy: ByEnergy | None
     pictures: tuple[Picture, ...]
+
+    @property
+    def group(self) -> Group | None:
+        """The seeds of its recipe; None where it stands alone."""
+        return self.line if isinstance(self.line, Group) else None
 
     @property
     def path(self) -> str:
@@ -103,7 +110,8 @@ def entrant_views(view: SuiteView, shown: Sequence[Shown]) -> Iterator[EntrantVi
     items = {item.file: item for item in shown}
     reasons = {id(other.entry): other.reason for other in view.board.incomparable}
     listed = {id(entry) for entry in view.board.entries} if view.compared else set()
-    places = sum(1 for entry in view.board.entries if entry.rank is not None)
+    rows = {entry.name: line for line in view.lines for entry in members_of(line)}
+    places = sum(1 for line in view.lines if line.rank is not None)
     measured = [(entry, entry.record) for entry in view.entries if entry.record is not None]
     for place, (entry, record) in enumerate(measured):
         item = items[record_path(Path(), record).as_posix()]
@@ -112,6 +120,7 @@ def entrant_views(view: SuiteView, shown: Sequence[Shown]) -> Iterator[EntrantVi
             entry=entry,
             record=record,
             reason=reasons.get(id(entry), ""),
+            line=entry if id(entry) in reasons else rows[entry.name],
             places=places,
             compared=id(entry) in listed,
             unsound=item.unsound,

@@ -23,6 +23,7 @@ from leaderboards.charts.scripts import Script
 from leaderboards.charts.vega import as_json_block, plain
 from leaderboards.pages import bundle
 from leaderboards.pages.site import MARK, record_page
+from leaderboards.records.files import file_stem
 
 
 class View(Protocol):
@@ -72,6 +73,7 @@ def make_environment() -> jinja2.Environment:
         "link": formats.safe_link,
         "searchable": _searchable,
         "breakable": _breakable,
+        "anchor": file_stem,
     }
     return environment
 

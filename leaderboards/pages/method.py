@@ -97,10 +97,10 @@ TOPICS: tuple[Topic, ...] = (
             Number(
                 "Interval",
                 "95 % intervals: Wilson's score interval for shares, Student's t for means. If the intervals of two entrants"
-                " overlap, their order may be chance. All entrants are judged on the same examples, so a paired"
-                " comparison would tell smaller differences apart.",
+                " overlap, their order may be chance: a paired comparison tells smaller differences apart. Of several seeds:"
+                " mean ± standard deviation, and an interval over seeds and examples (Hillis 2007) where it can be given.",
                 "(p̂ + z²/2n ± z √(p̂(1−p̂)/n + z²/4n²)) / (1 + z²/n)",
-                "It covers the choice of the examples alone, not the randomness of training and not a weak attack.",
+                "Of one entrant it covers the choice of the examples alone: no randomness of training, and no weak attack.",
                 "Wilson, JASA 1927",
             ),
             Number(

@@ -18,7 +18,7 @@ import jinja2
 
 from leaderboards.board.agreement import Agreement
 from leaderboards.board.beside import of_published, shown
-from leaderboards.board.downloads import as_bibtex, as_csv, as_json
+from leaderboards.board.downloads import as_bibtex, as_csv, as_json, groups_as_csv
 from leaderboards.pages.comparison import CompareView, comparison
 from leaderboards.pages.entrant import entrant_views
 from leaderboards.pages.environment import fill, make_environment
@@ -92,8 +92,10 @@ def _write_board(folder: Site, environment: jinja2.Environment, view: SuiteView)
     if board.entries:
         about = {"name": view.suite.name, "dataset": view.suite.dataset, "norm": view.norm, "eps": view.eps}
         first = {} if board.limit is None else {"first": board.limit}
-        folder.write(f"{name}/board.csv", as_csv(board.entries, board.columns))
-        folder.write(f"{name}/board.json", as_json(about | first, board.entries, board.columns))
+        folder.write(f"{name}/board.csv", as_csv(view.lines, board.columns))
+        folder.write(f"{name}/board.json", as_json(about | first, view.lines, board.columns))
+        if view.main.groups:
+            folder.write(f"{name}/board-groups.csv", groups_as_csv(view.lines, board.columns))
         folder.write(f"{name}/board.bib", as_bibtex(board.entries))
     if view.compared:
         compared = CompareView(view.title, view.root, comparison(view.main))

@@ -1,7 +1,7 @@
 """The folder of the pages: only what changed is written, and pages that are no longer made are removed.
 
-Data files lie beside the pages that link them: <page>.json, and board.csv, .json and .bib beside a suite's index.html. They
-can carry no mark, so they are ours where their page is.
+Data files lie beside the pages that link them: <page>.json, and board.csv, .json and .bib beside a board's index.html, with
+board-groups.csv where it has groups of seeds. They can carry no mark, so they are ours where their page is.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Site:
 
 def _is_ours(path: Path) -> bool:
     if path.suffix in DATA and not path.is_symlink():
-        page = path.with_name("index.html") if path.stem == "board" else path.with_suffix(".html")
+        page = path.with_name("index.html") if path.stem in ("board", "board-groups") else path.with_suffix(".html")
         return page.is_file() and _is_ours(page)
     if path.suffix != ".html" or path.is_symlink():
         return False

@@ -10,13 +10,15 @@ from datetime import datetime
 
 from leaderboards.board import formats
 from leaderboards.board.beside import BESIDE, Shown
-from leaderboards.board.board import Board, Entry, Published, apart, limits, make_board
-from leaderboards.board.cells import Grid, make_grid
-from leaderboards.board.columns import STAGE_COLUMNS
+from leaderboards.board.board import Basis, Board, Entry, Published, apart, limits, make_board
+from leaderboards.board.cells import Cell, Grid, Row, make_grid
+from leaderboards.board.columns import AUTOATTACK, STAGE_COLUMNS
 from leaderboards.board.correlations import Correlation, correlations
 from leaderboards.board.filters import Choice, choices
+from leaderboards.board.groups import Line, grouped, groups_among, members_of
 from leaderboards.board.measures import described
 from leaderboards.board.measures import shown as filled
+from leaderboards.board.paired import Paired, compared
 from leaderboards.board.transfers import Matrix, matrix
 from leaderboards.charts.board_charts import board_charts, pictured
 from leaderboards.charts.scripts import Script
@@ -61,18 +63,21 @@ class SuiteView:
     """All that the page of one board shows: its tables as grids, `stages` without rows where there are none.
 
     `info` is what the records were measured on: those of this board, else of another one of the suite; None without records.
+    `lines` are what has a row of its own there: seeds of one recipe share one.
     """
 
     suite: SuitePage
     board: Board
     info: SuiteInfo | None
     siblings: tuple[Sibling, ...]
+    lines: tuple[Line, ...]
     main: Grid
     stages: Grid
     choices: tuple[Choice, ...]
     charts: tuple[Chart, ...]
     correlations: tuple[Correlation, ...]
     transfers: Matrix
+    pairs: tuple[Paired, ...]
     problems: tuple[Problem, ...]
 
     @property
@@ -113,6 +118,16 @@ class SuiteView:
         return len(self.board.entries) > 1
 
     @property
+    def best(self) -> tuple[Row, Cell] | None:
+        """The measured row that stands first, and its cell of AutoAttack accuracy; None where that is not what it is ranked
+        by."""
+        place = next((at for at, column in enumerate(self.main.columns) if column.key == AUTOATTACK.key), None)
+        row = next((row for row in self.main.rows if row.entry.record and row.line.rank), None)
+        if place is None or row is None or row.line.ranking is None:
+            return None
+        return (row, row.cells[place]) if row.line.ranking[1] in (Basis.MEASURED, Basis.BOUNDED) else None
+
+    @property
     def beside(self) -> int:
         """How many entrants of the board stand as they are published: the run has no record of them."""
         return sum(BESIDE in entry.notes for entry in self.board.entries)
@@ -120,7 +135,8 @@ class SuiteView:
     @property
     def downloads(self) -> tuple[tuple[str, str], ...]:
         """Files beside the page that hold the board, each with what the link to it says."""
-        return (("board.csv", "CSV"), ("board.json", "JSON"), ("board.bib", "BibTeX"))
+        groups = (("board-groups.csv", "CSV of the means"),) if self.main.groups else ()
+        return (("board.csv", "CSV"), *groups, ("board.json", "JSON"), ("board.bib", "BibTeX"))
 
     @property
     def entries(self) -> tuple[Entry, ...]:
@@ -196,6 +212,7 @@ def _view(suite: SuitePage, board: Board, boards: Sequence[Board], problems: Seq
     records on theirs, too."""
     infos = {one.limit: one.suite or next((b.suite for b in boards if b.suite), None) for one in boards}
     info = infos[board.limit]
+    lines = grouped(board.entries)
     # published numbers are of other images than those of the first examples: no chart sets them beside each other
     drawn = board.entries if board.limit is None else [replace(entry, published=None) for entry in board.measured]
     return SuiteView(
@@ -212,22 +229,22 @@ def _view(suite: SuitePage, board: Board, boards: Sequence[Board], problems: Seq
             for one in boards
             if one is not board
         ),
-        main=make_grid(board.entries, filled(board.columns, board.entries)),
-        stages=make_grid(
-            [entry for entry in board.measured if _has_stages(entry)], described(STAGE_COLUMNS, board.measured)
-        ),
-        choices=choices(board.entries),
+        lines=lines,
+        main=make_grid(lines, filled(board.columns, board.entries)),
+        stages=make_grid([line for line in lines if _has_stages(line)], described(STAGE_COLUMNS, board.measured)),
+        choices=choices([members_of(line)[0] for line in lines]),
         charts=tuple(pictured(chart) for chart in board_charts(drawn)),
         correlations=correlations(board.entries),
         transfers=matrix(board.entries, suite.name),
+        pairs=compared(groups_among(lines)),
         problems=tuple(
             problem for problem in problems if board.limit is None or f"/partial-{board.limit}/" in problem.file
         ),
     )
 
 
-def _has_stages(entry: Entry) -> bool:
-    return any(column.get(entry) is not None for column in STAGE_COLUMNS if column.bar)
+def _has_stages(line: Line) -> bool:
+    return any(column.get(entry) is not None for entry in members_of(line) for column in STAGE_COLUMNS if column.bar)
 
 
 def with_unknown(suites: Sequence[SuitePage], shown: Sequence[Shown]) -> list[SuitePage]:

@@ -22,7 +22,7 @@ from leaderboards.records.schema import SCHEMA_VERSION, SEAL, Record, RecordErro
 _PLAIN = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,118}[A-Za-z0-9_])?")
 _DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(10))}
 _LEFTOVER = re.compile(r"\..+\.[0-9a-f]{16}\.tmp")
-_TAKEN = _DEVICES | {"index", "compare", "board"}  # pages and files of a suite have these names
+_TAKEN = _DEVICES | {"index", "compare", "board", "board-groups"}  # pages and files of a suite have these names
 
 
 def file_stem(name: str) -> str:

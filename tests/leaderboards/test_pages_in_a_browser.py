@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 from leaderboards.board.board import Published
@@ -509,3 +510,81 @@ def test_print_shows_the_whole_table(board: Path, visit: Callable[..., Visit]) -
     assert not page.locator(".tools").first.is_visible()
     assert page.evaluate("getComputedStyle(document.querySelector('.box')).overflow") == "visible"
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+
+
+@pytest.fixture(scope="module")
+def seeded(tmp_path_factory: pytest.TempPathFactory, record_of: RecordOf, seed_of: RecordOf) -> Path:
+    """A board of two recipes with three seeds each, and an entrant between them."""
+    home, place = Home(tmp_path_factory.mktemp("seeded")), np.arange(200)
+    for seed in (1, 2, 3):
+        for recipe, robust in (("trades", 120), ("sat", 80)):
+            write_record(home.results, seed_of(home, recipe, seed, place < robust + 2 * seed))
+    write_record(home.results, record_of("alone", robust=0.5, suite={"examples": 200}))
+    render(home, home.site, [SuitePage("digits", "Digits", "Small.", "digits", "Linf", "0.1")])
+    return home.site / "digits" / "index.html"
+
+
+def test_a_click_shows_the_seeds_of_a_recipe_below_it_and_another_hides_them(
+    seeded: Path, visit: Callable[..., Visit]
+) -> None:
+    visited = visit(seeded)
+    page = visited.page
+    assert names(page) == ["trades", "alone", "sat"]
+    assert not page.locator("[data-seeds-of=board]").is_visible()
+    button = page.locator("#board").get_by_role("button", name="3 seeds of trades")
+    button.focus()
+    page.keyboard.press("Enter")
+    assert button.get_attribute("aria-expanded") == "true"
+    assert names(page) == ["trades", "trades-s1", "trades-s2", "trades-s3", "alone", "sat"]
+    button.click()
+    assert button.get_attribute("aria-expanded") == "false"
+    assert names(page) == ["trades", "alone", "sat"]
+    assert visited.said == []
+
+
+def test_seeds_stay_with_their_recipe_when_the_board_is_sorted_searched_and_narrowed(
+    seeded: Path, visit: Callable[..., Visit]
+) -> None:
+    page = visit(seeded).page
+    page.locator("#board").get_by_role("button", name="3 seeds of sat").click()
+    seeds = [f"sat-s{seed}" for seed in (1, 2, 3)]
+    for order in (["trades", "alone", "sat", *seeds], ["sat", *seeds, "alone", "trades"]):
+        sort_by(page, ROBUST)
+        comes_to_show(page, *order)
+    field = page.get_by_role("searchbox", name="Search")
+    field.fill("trades")
+    assert names(page) == ["trades"]
+    field.fill("sat-s2")
+    assert names(page) == ["sat", *seeds]
+    assert found_words(page) == "1 of 3 rows"
+
+
+def test_a_hidden_column_is_hidden_in_the_rows_of_seeds_too(seeded: Path, visit: Callable[..., Visit]) -> None:
+    page = visit(seeded).page
+    page.get_by_text("Columns", exact=True).click()
+    page.get_by_role("checkbox", name="Ranked by").uncheck()
+    page.locator("#board").get_by_role("button", name="3 seeds of trades").click()
+    shown = {row.locator("> *:visible").count() for row in page.locator("#board tbody tr").all()}
+    assert shown == {page.locator("#board thead th[data-place]:visible").count()}
+
+
+def test_seeds_are_chosen_to_be_compared(seeded: Path, visit: Callable[..., Visit]) -> None:
+    page = visit(seeded).page
+    page.locator("#board").get_by_role("button", name="3 seeds of trades").click()
+    for seed in (1, 3):
+        page.get_by_role("checkbox", name=f"Compare trades-s{seed}").check()
+    page.get_by_role("link", name="Compare 2 chosen").click()
+    until(page, "document.querySelectorAll('#compared thead th').length", 3)
+    assert page.locator("#compared thead th").all_inner_texts() == ["Number", "trades-s1", "trades-s3"]
+
+
+def test_without_a_script_the_seeds_are_a_table_below(seeded: Path, visit: Callable[..., Visit]) -> None:
+    page = visit(seeded, java_script_enabled=False).page
+    below = page.locator("[data-seeds-of=board]")
+    assert below.locator("tbody .name").all_inner_texts() == [
+        f"{recipe}-s{seed}" for recipe in ("trades", "sat") for seed in (1, 2, 3)
+    ]
+    assert below.is_visible()
+    page.locator("#board").get_by_role("link", name="3 seeds, below").first.click()
+    assert page.url.endswith("#board-seeds-heading")
+    assert page.locator("button.expand:visible").count() == 0

@@ -10,6 +10,29 @@ for (const [kind, compare] of Object.entries(kinds)) {
   DataTable.ext.type.order[`${kind}-desc`] = emptyLast(compare, -1);
 }
 
+// The seeds of a group come out of the table below and into the board, each under its group: they move with its row when the board
+// is sorted, and go with it when it is searched. Gives the rows of all seeds.
+const expandable = (element, table) => {
+  const below = document.querySelector(`[data-seeds-of="${element.id}"]`);
+  if (below === null) return [];
+  const all = [...below.querySelectorAll("tr.seed")];
+  for (const button of element.querySelectorAll(".expand")) {
+    const row = table.row(button.closest("tr"));
+    const seeds = button.getAttribute("aria-controls").split(" ").map((id) => all.find((seed) => seed.id === id));
+    row.child(seeds);
+    button.hidden = false;
+    button.previousElementSibling.hidden = true;
+    button.addEventListener("click", () => {
+      const open = button.getAttribute("aria-expanded") !== "true";
+      button.setAttribute("aria-expanded", open);
+      if (open) row.child.show();
+      else row.child.hide();
+    });
+  }
+  below.hidden = true;
+  return all;
+};
+
 const prepare = (element) => {
   const heads = [...element.tHead.querySelectorAll("[data-place]")].sort((a, b) => a.dataset.place - b.dataset.place);
   const byRank = "ordered" in element.dataset ? [[0, "asc"]] : [];
@@ -28,6 +51,7 @@ const prepare = (element) => {
     language: { zeroRecords: "Nothing matches." },
   });
 
+  const seeds = expandable(element, table);
   const tools = document.querySelector(`[data-tools-of="${element.id}"]`);
   if (tools === null) return;
   const field = tools.querySelector("input[type=search]");
@@ -47,11 +71,16 @@ const prepare = (element) => {
   field.addEventListener("input", search);
   for (const filter of filters) filter.addEventListener("change", search);
   for (const box of tools.querySelectorAll("[data-column]"))
-    box.addEventListener("change", () => table.column(Number(box.dataset.column)).visible(box.checked));
+    box.addEventListener("change", () => {
+      const place = Number(box.dataset.column);
+      table.column(place).visible(box.checked);
+      for (const seed of seeds) seed.cells[place].hidden = !box.checked;
+    });
   for (const part of tools.querySelectorAll("[data-scripted]")) part.hidden = false;
   if (field.value !== "") search(); // a browser may bring it back with the page
 
-  const picks = table.column(1).nodes().toArray().flatMap((cell) => [...cell.querySelectorAll(".pick")]);
+  const rows = [...table.rows().nodes().toArray(), ...seeds];
+  const picks = rows.flatMap((row) => [...row.querySelectorAll(".pick")]);
   const compare = tools.querySelector("[data-compare-link]");
   const pick = () => {
     const names = picks.filter((box) => box.checked).map((box) => ["entrant", box.value]);
@@ -65,7 +94,7 @@ const prepare = (element) => {
   }
 
   const dialog = document.getElementById("bibtex");
-  for (const button of table.column(1).nodes().toArray().flatMap((cell) => [...cell.querySelectorAll(".cite")])) {
+  for (const button of rows.flatMap((row) => [...row.querySelectorAll(".cite")])) {
     button.hidden = false;
     button.addEventListener("click", () => {
       dialog.querySelector("code").textContent = button.dataset.bibtex;
