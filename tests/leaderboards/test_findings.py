@@ -15,6 +15,8 @@ from leaderboards.board.entry import Entry
 from leaderboards.findings.findings import Findings, as_json, find
 from leaderboards.findings.recipes import recipes_of
 from leaderboards.findings.statement import Statement, Verdict
+from leaderboards.pages.environment import fill, make_environment
+from leaderboards.pages.findings import findings_view
 from leaderboards.records.arrays import write_arrays
 from leaderboards.records.dynamics import columns
 from leaderboards.records.home import Home
@@ -276,3 +278,13 @@ def test_the_file_holds_every_part_and_no_nan(entry: Maker) -> None:
     assert content["alpha"] == 0.05
     part = content["statements"][1]["parts"][0]
     assert (part["of"], part["name"], part["verdict"]) == ("a", "PGD", "does not hold")
+
+
+def test_the_page_says_each_verdict_in_words(entry: Maker) -> None:
+    found = find([entry("a")])
+    assert found is not None
+    page = fill(make_environment(), "findings.html", findings_view("Digits", "../", "all test images", found))
+    row = page[page.index('href="#falls-untargeted-robust"') :]
+    assert "does not hold</span>" in row[: row.index("</tr>")]
+    assert "not as stated in all 3 tests" in row[: row.index("</tr>")]
+    assert "<code>harness run --suite digits --measures autoattack,smoothness</code>" in page
