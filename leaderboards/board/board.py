@@ -200,6 +200,8 @@ def _notes(record: Record | None, row: Published | None, usual: Mapping[str, tup
     measured = entry.measured("autoattack", "autoattack_accuracy")
     if entry.ranking is None:
         notes.append(f"not ranked: no robust accuracy{f' ({measured.reason})' if measured and measured.reason else ''}")
+    elif record and record.partial and not _measured(entry):
+        notes.append("not ranked: no robust accuracy of these images")
     if row and row.unreliable:
         notes.append("its publisher calls the published AutoAttack accuracy unreliable: it is too high")
     if row and measured and is_number(row.best_known_accuracy) and is_number(measured.value):

@@ -170,6 +170,12 @@ class Boards:
         return tuple(view for view in self.views if view.board.measured)
 
     @property
+    def published_only(self) -> tuple[Entry, ...]:
+        """Entrants that others publish numbers of, and that stand measured on no board."""
+        rows = [{e.published.name for e in v.board.entries if e.published and not e.record} for v in self.views]
+        return tuple(e for e in self.whole.board.entries if not e.record and all(e.name in names for names in rows))
+
+    @property
     def newest(self) -> datetime | None:
         """When the last measurement was made."""
         return max((view.newest for view in self.views if view.newest), default=None)

@@ -211,7 +211,10 @@ def test_a_limited_run_is_partial_and_kept_apart(harness_here, tmp_path: Path) -
     out = tmp_path / "out"
     job = ("run", "--suite", "digits", "--entrants", "standard", "--measures", "standard", "--out", str(out), *HERE)
     harness_here(*job)
-    harness_here(*job, "--limit", "30")
+    limited = harness_here(*job, "--limit", "30")
+    assert limited.stdout.splitlines()[-1] == str(out / "site" / "digits" / "first-30" / "index.html")
+    assert "Demonstration: 8x8 digits: first 30 test images" in (out / "site/digits/first-30/index.html").read_text()
+    assert (out / "site" / "digits" / "first-30" / "standard.html").is_file()
     paths = [str(path.relative_to(out / "results")) for path in record_files(out / "results")]
     assert paths == ["digits/partial-30/standard.json", "digits/standard.json"]
     partial = read_record(out / "results" / paths[0])

@@ -168,6 +168,7 @@ def test_a_published_number_of_all_images_gives_no_rank_among_the_first_ones(rec
     board = make_board([record, record_of("b", robust=0.5, limit=8)], [row], limit=8)
     assert list(ranks(board).items()) == [("a", None), ("b", 1)]
     assert board.entries[0].text("title") == "T"
+    assert board.entries[0].notes == ("not ranked: no robust accuracy of these images",)
     assert ranks(make_board([record], [row])) == {"a": 1}, "on the board of all images it keeps its place"
 
 

@@ -236,6 +236,7 @@ def test_the_index_tells_of_every_suite(record_of: RecordOf, written: Written, s
     assert "Digits" in first.text, "what was measured stands first"
     assert "2 entrants, all 360 test images" in first.text
     assert "1 entrant, first 9 test images of 360" in first.text
+    assert "Published only" not in first.text
     assert "60.0 %" in first.text
     assert "B" in first.text
     assert "2027-02-03" in first.text
@@ -581,6 +582,8 @@ def test_a_suite_measured_on_first_images_alone_says_so_first(
         " 64 test images. Others published the numbers below. They were not checked here."
     )
     assert notice.one("a").attrs["href"] == "../digits/first-64/index.html"
+    part = read(site / "digits" / "first-64" / "index.html").one("table", id="board").one("tbody")
+    assert [tr.attrs.get("class") for tr in part.all("tr")] == ["elsewhere", "elsewhere", "measured"], "told apart"
 
 
 def test_a_board_of_another_version_than_the_whole_one_says_so(
