@@ -23,7 +23,8 @@ PAPER = "Mirza et al. 2024, Shedding More Light on Robust Classifiers under the 
 LINK = "https://arxiv.org/abs/2407.06315"
 
 RULE = (
-    f"Each part of a statement has a two-sided test at {ALPHA:g}, after Holm's correction over the parts of this statement.",
+    f"Each part of a statement has a two-sided test at {ALPHA:g}, after Holm's correction over the parts of this statement. The"
+    " phases of training and WEAT have a rule of their own, under “Data and test”.",
     "A statement is general, so one counterexample refutes it. It holds where every part holds. It does not hold where any part"
     " is decided the other way. All else is undecided: too few recipes or images, or an interval that has room for both.",
     "Networks that differ in their seed alone are one recipe. Over recipes, each counts once, with the mean over its"
@@ -34,7 +35,8 @@ RULE = (
     " where its AutoAttack accuracy is below 10 %. All others are robust ones.",
     "Statements are not corrected for each other. The verdicts are about the entrants of this board and images like these.",
 )
-"""How verdicts are made, in words for a reader; fixed before the numbers were seen."""
+"""How verdicts are made, in words for a reader. Written before any verdict was computed; of digits, the slopes of the phases of
+training were known when the rule for them was written."""
 
 
 @dataclass(frozen=True)
