@@ -17,7 +17,8 @@ from harness.suites.files import find_suite
 from harness.training.distributed import World, processes
 from harness.training.entrant import TrainedEntrant, train
 from harness.training.objectives import OBJECTIVES
-from harness.training.recipes import PLANS, parsed
+from harness.training.plans import PLANS
+from harness.training.recipes import parsed
 from harness.training.trainer import Interrupted
 from zoo.architectures import ARCHITECTURES
 from zoo.entrant import EntrantError
