@@ -171,7 +171,8 @@ class Sampling:
                 for s, k, o in (names,)
             )
         found = [Setting(DEFAULT, "", bound)]
-        for factor, variants in zip(FACTORS, (starts, samplers, objectives), strict=True):
+        varied: tuple[Mapping[str, Any], ...] = (starts, samplers, objectives)
+        for factor, variants in zip(FACTORS, varied, strict=True):
             for name, variant in variants.items():
                 if name != getattr(bound, factor).name:
                     found.append(Setting(name, factor, replace(bound, **{factor: variant})))
