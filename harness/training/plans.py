@@ -1,7 +1,8 @@
 """The plans of training: everything of a recipe but its objective, by the name that the recipe ends in.
 
 Sources: of "paper" the code of Mirza et al. 2024, with what MART's and MAIL's own code says of them; of "overfitting" Rice et
-al. 2020, whose schedule shows robust overfitting where one-cycle hides most of it; of "mnist" the code of TRADES (Zhang et al. 2019). The others are the project's, for what a CPU can do.
+al. 2020, whose schedule shows robust overfitting where one-cycle hides most of it; of "mnist" the code of TRADES (Zhang et
+al. 2019). The others are the project's own, for what a CPU can do.
 """
 
 from __future__ import annotations
