@@ -59,7 +59,7 @@ def _line(part: Part) -> str:
     """The one test that counts, with its number."""
     ends = " to ".join(formats.points(end, part.n) for end in (part.low, part.high) if end is not None)
     return (
-        f"{part.name}: {formats.points(part.effect or 0.0, part.n)} points, 95{formats.THIN}% interval {ends}"
+        f"AutoAttack accuracy, {part.name}: {formats.points(part.effect or 0.0, part.n)} points, 95{formats.THIN}% interval {ends}"
         f" ({part.seeds} seeds)"
     )
 
