@@ -51,16 +51,17 @@ def weat_statement(recipes: Sequence[Recipe], command: str) -> Statement:
         and reference.autoattack is not None
     ]
     judged = concluded(statement, found)
-    told = [part for part in found if part.counts and part.effect is not None and part.low is not None]
-    return judged if len(told) != 1 or len([p for p in found if p.counts]) != 1 else replace(judged, why=_line(told[0]))
+    counted = [part for part in found if part.counts]
+    alone = len(counted) == 1 and counted[0].low is not None
+    return replace(judged, why=_line(counted[0])) if alone else judged
 
 
 def _line(part: Part) -> str:
     """The one test that counts, with its number."""
     ends = " to ".join(formats.points(end, part.n) for end in (part.low, part.high) if end is not None)
     return (
-        f"{part.name}: {formats.points(part.effect or 0.0, part.n)} points, 95{formats.THIN}% interval {ends}"
-        f" ({part.seeds} seeds)"
+        f"AutoAttack accuracy, {part.name}: {formats.points(part.effect or 0.0, part.n)} points,"
+        f" 95{formats.THIN}% interval {ends} ({part.seeds} seeds)"
     )
 
 
