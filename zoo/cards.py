@@ -85,6 +85,8 @@ class CardFile:
                 f"expected an entrant for {domain.suite} ({_form(domain.classes, domain.shape)}), got {path.name} for"
                 f" {self.suite} ({_form(self.classes, self.shape)}); choose an entrant made for {domain.suite}"
             )
+        if domain.varied:  # no row is of its images and threat model: its boards show none
+            return
         known = [row.name for row in published(domain.dataset, domain.norm)]
         if self.card.published and self.card.published not in known:
             hint = did_you_mean(self.card.published, known)

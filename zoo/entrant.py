@@ -30,7 +30,8 @@ class Domain:
     """What an entrant of a suite must accept and give.
 
     `dataset` and `norm` are the names RobustBench uses ("cifar10", "cifar100", "imagenet"; "Linf", "L2").
-    `shape` is (channels, height, width) of the images, `classes` the number of logits.
+    `shape` is (channels, height, width) of the images, `classes` the number of logits. `varied`: the images or the threat model
+    are not those that others publish numbers of.
     """
 
     suite: str
@@ -38,6 +39,7 @@ class Domain:
     norm: str
     classes: int
     shape: tuple[int, int, int]
+    varied: bool = False
 
 
 @dataclass(frozen=True)

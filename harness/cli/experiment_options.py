@@ -94,7 +94,7 @@ class TrialOptions:
 
         chosen = chosen_measures(options.names(self.measures, "--measures") or MEASURES, ground.suite)
         require_attack(chosen)
-        return Measuring(
+        measuring = Measuring(
             suite=ground.suite,
             measures=tuple(chosen),
             folder=ground.folder,
@@ -104,6 +104,8 @@ class TrialOptions:
             limit=self.limit,
             download=self.download,
         )
+        measuring.require_images()  # before hours of training
+        return measuring
 
 
 def numbers(text: str, option: str, kind: type[int] | type[float]) -> list[Any]:
@@ -121,8 +123,24 @@ def numbers(text: str, option: str, kind: type[int] | type[float]) -> list[Any]:
 
 
 def label(recipe_name: str) -> str:
-    """What the entrants of a recipe are named after: its name, or its file's."""
-    return Path(recipe_name).stem if Path(recipe_name).suffix == ".toml" else recipe_name
+    """What the entrants of a recipe are named after: its name, or its file's. Raises EntrantError where no entrant can be named
+    so."""
+    from zoo.cards import require_name
+
+    return require_name(Path(recipe_name).stem if Path(recipe_name).suffix == ".toml" else recipe_name)
+
+
+def labelled(recipe_names: Sequence[str], find: Callable[[str], Recipe]) -> dict[str, Recipe]:
+    """Recipes by what their entrants are named after. Raises BadInput where two files would give entrants of one name."""
+    from harness.errors import BadInput
+
+    found: dict[str, Recipe] = {}
+    for name in recipe_names:
+        recipe, named = find(name), label(name)
+        if named in found and found[named] != recipe:
+            raise BadInput(f"expected recipes of different names, got {named!r} twice ({name}); rename a file")
+        found[named] = recipe
+    return found
 
 
 _SHARED: tuple[Callable[[Any], Any], ...] = (

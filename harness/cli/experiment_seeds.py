@@ -36,7 +36,7 @@ def command(given: SeedsOptions) -> int:
 
     suite = given.suite()
     names = options.names(given.recipe_names, "--recipes")
-    seeds = Seeds({shared.label(name): given.recipe(name, suite) for name in names}, given.seed_numbers())
+    seeds = Seeds(shared.labelled(names, lambda name: given.recipe(name, suite)), given.seed_numbers())
     folder = given.folder("seeds", suite)
     ground = given.ground(folder, suite)
     measuring = given.measuring(ground)

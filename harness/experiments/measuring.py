@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 
 from harness.attacks.named import MAIN
 from harness.classifier.devices import devices
+from harness.data.parts import first_examples
 from harness.errors import BadInput
 from harness.measures import MEASURES, Measure
 from harness.measures.energies import accuracy_value
@@ -57,16 +57,16 @@ ACCURACIES = {
 
 @dataclass(frozen=True)
 class Found:
-    """What was measured of one entrant: its record, its file below the folder, and flags (n,) by the measure that gave them."""
+    """What was measured of one entrant: its record, its file below the folder, and flags (n,) by the measure that gave them.
+
+    `attacked` is the measure that the robust accuracy is of: the same for all entrants of an experiment, whatever else their
+    records hold, for accuracies under two attacks do not compare.
+    """
 
     record: Record
     file: str
     flags: Mapping[str, np.ndarray]
-
-    @cached_property
-    def attacked(self) -> str:
-        """The measure that the robust accuracy is of; empty where none gives one."""
-        return next((name for name in ROBUST if name in self.record.measurements), "")
+    attacked: str
 
     @property
     def standard(self) -> Value | None:
@@ -104,6 +104,16 @@ class Measuring:
     download: bool = False
     inception_weights: Path | None = None
     own_folders: tuple[Path, ...] = ()
+
+    @property
+    def attacked(self) -> str:
+        """The measure that robust accuracies are of: the first of ROBUST that is asked for; empty where none is."""
+        asked = [measure.name for measure in self.measures]
+        return next((name for name in ROBUST if name in asked), "")
+
+    def require_images(self) -> None:
+        """Raise BadInput where the images that entrants are measured on are not here: told before they are trained."""
+        first_examples(suite_images(self.suite, data_dir=self.data_dir, download=self.download), self.limit)
 
     def session(self, specs: Sequence[str], faults: Faults) -> Session | None:
         """What there is to measure of these entrants; None where faults leave nothing."""
@@ -147,13 +157,13 @@ class Measuring:
     def _found(self, record: Record) -> Found:
         home = Home(self.folder)
         flags = {}
-        for measure in self.measures:
-            kept = record.arrays.get(measure.name)
-            if kept is not None and measure.name in (*ROBUST, "standard"):
-                right = MEASURES[measure.name].correct(read_arrays(home.arrays, kept))
-                if right is not None:
-                    flags[measure.name] = right
-        return Found(record, record_path(home.results, record).relative_to(self.folder).as_posix(), flags)
+        for name in (self.attacked, "standard"):
+            kept = record.arrays.get(name)
+            right = MEASURES[name].correct(read_arrays(home.arrays, kept)) if kept is not None else None
+            if right is not None:
+                flags[name] = right
+        file = record_path(home.results, record).relative_to(self.folder).as_posix()
+        return Found(record, file, flags, self.attacked)
 
 
 def require_attack(measures: Sequence[Measure]) -> None:

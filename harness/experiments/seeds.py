@@ -52,7 +52,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Seeds:
-    """Recipes by their names here, each with every seed. Raises BadInput for none, and for a name twice."""
+    """Recipes by their names here, each with every seed. Raises BadInput for none."""
 
     recipes: Mapping[str, Recipe]
     seeds: tuple[int, ...] = (1, 2, 3)

@@ -85,7 +85,8 @@ class Suite:
     @property
     def domain(self) -> Domain:
         """What an entrant must accept and give; entrants are looked up by the suite's and RobustBench's names."""
-        return Domain(self.name, self.zoo_dataset or self.dataset, self.norm, self.classes, self.shape)
+        dataset = self.zoo_dataset or self.dataset
+        return Domain(self.name, dataset, self.norm, self.classes, self.shape, varied=bool(self.base))
 
     @property
     def domains(self) -> tuple[Domain, ...]:

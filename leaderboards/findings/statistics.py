@@ -55,8 +55,9 @@ def sign_test(shifts: np.ndarray) -> Outcome | None:
 def rank_sum_test(first: np.ndarray, second: np.ndarray) -> Outcome | None:
     """How often a value of the first group is above one of the second (ties count half), by Mann and Whitney's test.
 
-    Exact for small groups without ties, else by the normal distribution. The interval is
-    by Hanley and McNeil's variance (1982), cut to [0,1]. None where a group is empty.
+    Exact for small groups without ties, else by the normal distribution. The interval is by Hanley and McNeil's variance
+    (1982), cut to [0,1]; there is none where the groups lie wholly apart, for their variance is 0 then, however few they are.
+    None where a group is empty.
     """
     from scipy import stats
 
@@ -66,6 +67,8 @@ def rank_sum_test(first: np.ndarray, second: np.ndarray) -> Outcome | None:
     above = stats.mannwhitneyu(first, second, alternative="greater")
     below = stats.mannwhitneyu(first, second, alternative="less")
     share = float(above.statistic) / (n * m)
+    if share in (0.0, 1.0):
+        return Outcome(share, None, None, float(above.pvalue), float(below.pvalue), n + m)
     one, both = share / (2 - share), 2 * share**2 / (1 + share)
     half = 1.959963984540054 * math.sqrt(
         (share * (1 - share) + (n - 1) * (one - share**2) + (m - 1) * (both - share**2)) / (n * m)

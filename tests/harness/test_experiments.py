@@ -21,7 +21,7 @@ from harness.experiments.removal import Removal, arm_spreads, paired
 from harness.experiments.sampling import FACTORS, Sampling, sampler_of, start_of
 from harness.experiments.spread import over_seeds
 from harness.experiments.trials import Ground, Telling, Trial, ground
-from harness.measures import PRESETS, StandardAccuracy
+from harness.measures import MEASURES, PRESETS, StandardAccuracy
 from harness.measures.energies import Energies
 from harness.measures.generation_file import OBJECTIVES, SAMPLERS, STARTS
 from harness.run.selection import Faults
@@ -257,6 +257,53 @@ def test_seeds_are_trained_as_recipe_and_seed_and_recipes_are_compared_in_pairs(
     for one in pair["pairs"]:
         difference = robust[f"trades-s{one['seed']}"] - robust[f"standard-s{one['seed']}"]
         assert (one["gained"] - one["lost"]) / one["images"] == pytest.approx(difference)
+
+
+def test_two_files_of_one_name_are_refused_and_so_is_a_name_that_no_entrant_can_have(
+    harness_here: Callable, tmp_path: Path
+) -> None:
+    (tmp_path / "other").mkdir()
+    for path, base in (("mine.toml", "sat"), ("other/mine.toml", "trades"), ("my own.toml", "sat")):
+        (tmp_path / path).write_text(f'base = "{base}"\nepochs = 1\n')
+    for names, part in ((("mine.toml", "other/mine.toml"), "'mine' twice"), (("my own.toml",), "got 'my own'")):
+        files = ",".join(str(tmp_path / name) for name in names)
+        result = harness_here("experiment", "seeds", "--suite", "digits", "--recipes", files, "--dry-run")
+        assert result.returncode == 2
+        assert part in result.stderr
+        assert len(result.stderr.splitlines()) == 1
+
+
+def test_all_entrants_are_compared_under_the_attack_that_was_asked_for(tmp_path: Path) -> None:
+    place = on(tmp_path)
+    trials = [Trial(f"standard-s{seed}", tiny(seed=seed).recipe) for seed in (1, 2)]
+    place.train(trials, Telling())
+    short = Energies(attacks={"pgd": PGD(steps=5)})
+    measuring = Measuring(SUITE, (MEASURES["autoattack"],), tmp_path, Path("data"), device="cpu", limit=4)
+    faults = Faults(pytest.fail)
+    before = measuring([place.spec(trials[0])], faults)["standard-s1"]
+    assert before.attacked == "autoattack"
+    assert before.survivors is not None
+    # the first seed's record holds AutoAttack too: beside one without it that is another attack
+    found = replace(measuring, measures=(short,))([place.spec(trial) for trial in trials], faults)
+    assert set(found["standard-s1"].record.measurements) == {"autoattack", "energies"}
+    for one in found.values():
+        assert one.attacked == "energies"
+        assert one.robust is not None
+        assert one.survivors is not None
+        assert one.robust.value == pytest.approx(float(one.survivors.mean()))
+
+
+def test_images_that_are_not_here_are_told_before_the_training(harness_here: Callable, tmp_path: Path) -> None:
+    data = tmp_path / "data" / "small"
+    data.mkdir(parents=True)
+    pixels = np.random.default_rng(0).integers(0, 255, (40, 8, 8, 1), dtype=np.uint8)
+    np.savez(data / "train.npz", image=pixels, label=np.arange(40) % 10)
+    job = ("experiment", "seeds", "--suite", "digits", "--dataset", "small", "--recipes", "standard", *TINY[:2])
+    result = harness_here(*job, "--data-dir", str(tmp_path / "data"), "--out", str(tmp_path / "out"))
+    assert result.returncode == 2
+    assert "small/test.npz" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
 
 
 # ---------------------------------------------------------------- sampling

@@ -59,6 +59,13 @@ def test_the_interval_of_the_rank_sum_covers_the_truth_as_often_as_it_says() -> 
     assert 0.89 <= covered / 200 <= 0.99
 
 
+def test_groups_that_lie_wholly_apart_have_no_interval_for_a_few_images_prove_no_certainty() -> None:
+    found = rank_sum_test(np.arange(5.0), np.arange(5.0) + 9)
+    assert found is not None
+    assert (found.effect, found.low, found.high) == (0.0, None, None)
+    assert found.p == pytest.approx(2 / 252)  # one order in 10 over 5, on either side
+
+
 def test_an_empty_group_is_no_test() -> None:
     assert rank_sum_test(np.array([]), np.ones(3)) is None
 

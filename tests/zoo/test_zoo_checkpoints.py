@@ -191,6 +191,18 @@ def test_a_card_names_the_published_row_of_its_weights(tmp_path: Path) -> None:
         assert "did you mean Zhang2019Theoretically" in got
 
 
+def test_a_card_with_a_published_row_is_an_entrant_of_a_suite_that_varies_its_own(tmp_path: Path) -> None:
+    domain = Domain("mnist", "mnist", "Linf", 10, (1, 28, 28))
+    model = build("digits-cnn", domain.classes, domain.shape)
+    save_entrant(tmp_path / "mnist" / "trades-1", model, replace(CARD, published="Zhang2019Theoretically"), domain)
+    # as `base = "mnist"` with norm = "L2": nobody publishes numbers of it
+    varied = replace(domain, norm="L2", varied=True)
+    found = {entrant.card.name: entrant for entrant in own_entrants(varied, [tmp_path])}
+    assert found["trades-1"].load() is not None
+    with pytest.raises(EntrantError, match="published row"):
+        own_entrants(replace(varied, varied=False), [tmp_path])
+
+
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
