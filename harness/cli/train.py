@@ -67,16 +67,16 @@ class TrainOptions:
 )
 @click.option("--set", "assignments", multiple=True, metavar="FIELD=VALUE", help="Change any field of the recipe.")
 @click.option("--architecture", help=f"{', '.join(ARCHITECTURES)}, or module:callable; default: the recipe's.")
-@click.option("--epochs", type=int)
-@click.option("--seed", type=int)
+@click.option("--epochs", type=int, help="In place of the recipe's.")
+@click.option("--seed", type=int, help="Of training; in place of the recipe's.")
 @click.option("--precision", help="fp32 or bf16; default: the recipe's.")
 @click.option(
     "--drop",
     help="Remove samples from each batch: high-energy, low-energy, misclassified or random; with --fraction or"
     " --drop-count.",
 )
-@click.option("--fraction", "drop_fraction", type=float, help="How many --drop removes, as a share of the batch.")
-@click.option("--drop-count", type=int, help="How many --drop removes from each batch; as many in every arm.")
+@click.option("--fraction", "drop_fraction", type=float, help="Share of each batch that --drop removes.")
+@click.option("--drop-count", type=int, help="Samples of each batch that --drop removes; random ones fill up.")
 @click.option(
     "--synthetic",
     type=click.Path(path_type=Path),

@@ -13,7 +13,7 @@ NOTHING = Cell(formats.NOTHING)
 
 Write = Callable[[float, int | None], str]
 
-SD = Column("sd over seeds", "Sample standard deviation over the seeds, in points: the spread of training.")
+SD = Column("sd, points", "Sample standard deviation over the seeds, in points: the spread of training.")
 OVER_SEEDS = (
     "Mean over the seeds. Its 95 % interval takes both the seeds and the test images as drawn at random."
 )  # fmt: skip

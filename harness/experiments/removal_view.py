@@ -21,12 +21,12 @@ ARM_COLUMN = Column(
     words=True,
 )
 REMOVED = Column(
-    "removed", "Samples that were removed in all epochs. It is the same number for all arms of a fraction."
+    "samples removed", "Samples that were removed in all epochs. It is the same number for all arms of a fraction."
 )
 NAMED = Column("by its rule", "Removed samples that the arm names.")
 FILLED = Column("filled up", "Removed samples that were drawn at random, because the arm named too few.")
 DIFFERENCE = Column(
-    "to none, points",
+    "against none, points",
     "Robust accuracy less that of the arm none of the same seed, on the same images, with a paired 95 % interval. The interval"
     " covers the choice of test images. It does not cover the spread of training.",
 )
@@ -84,7 +84,7 @@ def _arms(rows: Sequence[Row], by: str) -> Table:
         )
     columns = (
         ARM_COLUMN,
-        Column("of a batch, %"),
+        Column("removed of a batch, %"),
         Column("seed"),
         REMOVED,
         NAMED,
@@ -110,14 +110,16 @@ def _spread(spreads: Sequence[ArmSpread]) -> Table:
     )
     columns = (
         Column("arm", words=True),
-        Column("of a batch, %"),
+        Column("removed of a batch, %"),
         Column("seeds"),
         Column("mean standard, %"),
-        Column("sd"),
+        Column("sd, points"),
         Column("mean robust, %", OVER_SEEDS),
         SD,
-        Column("mean to none, points", "Mean over the seeds of the difference to the arm none of the same seed."),
-        Column("sd"),
+        Column(
+            "mean against none, points", "Mean over the seeds of the difference from the arm none of the same seed."
+        ),
+        Column("sd, points"),
     )
     return Table("Over the seeds", columns, cells)
 

@@ -58,7 +58,7 @@ def _recipes(lines: Sequence[Line]) -> Table:
         Column("mean standard, %", OVER_SEEDS),
         SD,
         Column("mean robust, %"),
-        Column("sd"),
+        Column("sd, points"),
     )
     return Table("Recipes over their seeds", columns, cells)
 

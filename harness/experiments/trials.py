@@ -162,7 +162,8 @@ def dry_run(
     for trial in trials:
         training = ground.cost(trial.recipe) if trial in missing else Cost(0, 0)
         counts = training.forward, training.backward, cost.forward, cost.backward
-        left = f"train {trial.recipe.epochs} epochs, measure" if trial in missing else "measure what is missing"
+        epochs = f"{trial.recipe.epochs} epoch{'s' if trial.recipe.epochs > 1 else ''}"
+        left = f"train {epochs}, measure" if trial in missing else "measure what is missing"
         rows.append((trial.name, left, *(f"{count:,}" for count in counts)))
     headings = "entrant", "to do", "training: forward", "backward", "measuring: forward", "backward "
     return headings, rows

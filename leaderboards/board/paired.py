@@ -66,15 +66,14 @@ class Paired:
 
     @property
     def sentence(self) -> str:
-        """The result in one line, in percentage points."""
+        """The result in one line, in percentage points, with the sign of the difference; the verdict ends it."""
         found = self.difference
         if found is None:
             return f"{self.name} and {self.reference} are not compared: {self.reason}."
-        size = formats.percent(abs(found.mean), found.images)
-        where = f"{size} points {'above' if found.mean > 0 else 'below'}" if size.strip("0.") else "level with"
         return (
-            f"{self.name} is {where} {self.reference} (95{formats.THIN}% interval {_ends(found.low, found.high, found.images)},"
-            f" {found.seeds} seeds, {formats.count(found.images)} images): {self.verdict}."
+            f"{self.name} against {self.reference}: {formats.points(found.mean, found.images)} points,"
+            f" 95{formats.THIN}% interval {_ends(found.low, found.high, found.images)}"
+            f" ({found.seeds} seeds, {formats.count(found.images)} images): {self.verdict}."
         )
 
     @property
@@ -84,12 +83,13 @@ class Paired:
         if found is None:
             return ""
         each = ", ".join(
-            f"seed {pair.seed} {formats.points(pair.difference, pair.images)} ({_p(pair.p)})" for pair in self.pairs
+            f"seed {pair.seed}: {formats.points(pair.difference, pair.images)} ({_p(pair.p)})" for pair in self.pairs
         )
         alone = _ends(found.seeds_low, found.seeds_high, found.images)
         return (
-            f"Seed by seed, with McNemar's exact test: {each}. Over the seeds alone (Student's paired t with"
-            f" {found.seeds - 1} degree{'s' if found.seeds > 2 else ''} of freedom): {alone}."
+            f"Points seed by seed, with McNemar's exact test: {each}. The 95{formats.THIN}% interval over the seeds alone, for"
+            f" these very images (Student's paired t, {found.seeds - 1} degree{'s' if found.seeds > 2 else ''} of freedom):"
+            f" {alone}."
         )
 
 
@@ -142,7 +142,7 @@ def _asked(measurement: Measurement | None) -> tuple[int, int, dict[str, Any]] |
 
 
 def _ends(low: float, high: float, n: int) -> str:
-    return f"{formats.percent(low, n)} to {formats.percent(high, n)}"
+    return f"{formats.points(low, n)} to {formats.points(high, n)}"
 
 
 def _p(p: float) -> str:

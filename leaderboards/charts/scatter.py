@@ -141,11 +141,12 @@ def against_standard(entries: Sequence[Entry]) -> Chart | None:
     points = [point for entry in entries if (point := _measured(entry) or _published(entry)) is not None]
     if len(points) < 2:
         return None
+    hollow = "" if all(point.measured for point in points) else " Hollow marks are published by others."
     return Chart(
         "against-standard",
         "Robust against standard accuracy",
         "Higher is more robust. Further right is more accurate on unchanged images. Filled marks were measured here and show"
-        f" their intervals. Hollow marks are published by others.{_unmarked(points)}",
+        f" their intervals.{hollow}{_unmarked(points)}",
         _scatter("Standard accuracy, %", percent=True),
         _rows(points),
     )

@@ -56,6 +56,7 @@ def image_statements(recipes: Sequence[Recipe], command: str) -> tuple[Statement
         effect="Chance that a misclassified image has the higher E(x)",
         unit="share",
         size="Share of images that are misclassified",
+        size_unit="share",
         needs=f"{command} --measures standard,energies",
     )
     breaks = Statement(
@@ -72,6 +73,7 @@ def image_statements(recipes: Sequence[Recipe], command: str) -> tuple[Statement
         effect="Chance that a broken image has the higher E(x)",
         unit="share",
         size="Share of correct images that break",
+        size_unit="share",
         needs=f"{command} --measures autoattack,energies",
     )
     return tuple(

@@ -43,7 +43,8 @@ def narrowness_statement(recipes: Sequence[Recipe], command: str) -> Statement:
         effect="Share of images on which |ΔE(x)| is smaller under TRADES",
         unit="share",
         size="Median |ΔE(x)| of TRADES as a multiple of that of SAT",
-        needs=f"{command} --measures energies (with an entrant of each of the recipes sat and trades)",
+        first="It needs an entrant of each of the recipes sat and trades.",
+        needs=f"{command} --measures energies",
     )
     of = {name: [recipe for recipe in recipes if recipe.objective == name] for name in ("trades", "sat")}
     found = [

@@ -46,7 +46,7 @@ CLAIMS = (
         1,
         ("apgd-t",),
         "APGD-T raises E(x)",
-        "Targeted attacks do the opposite: APGD-T raises the energy E(x).",
+        "Targeted attacks do not lower the energy E(x) as untargeted ones do: APGD-T raises it.",
         ("pgd-random-target", "pgd-least-likely"),
     ),
     Claim(

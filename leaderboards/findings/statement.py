@@ -63,10 +63,9 @@ class Part:
 @dataclass(frozen=True)
 class Statement:
     """A statement and what was found: its `title` in a few words, the `claim` as the paper makes it. `effect` and `size` say
-    what those numbers of its parts are, `counted` what their n
-    counts;
-    `unit` of the effects: shares and differences of them are in [-1,1]. `needs` is the command that measures what is
-    missing."""
+    what those numbers of its parts are, `counted` what their n counts; `unit` is that of the effects, `size_unit` that of the
+    sizes: shares and differences of them are in [-1,1]. `needs` is the command that measures what is missing, for a shell, and
+    `first` says in words what must be there before."""
 
     key: str
     topic: str
@@ -79,9 +78,11 @@ class Statement:
     size: str = ""
     counted: str = "images"
     unit: Literal["", "share", "points"] = ""
+    size_unit: Literal["", "share"] = ""
     parts: tuple[Part, ...] = ()
     verdict: Verdict = Verdict.NOT_MEASURED
     why: str = ""
+    first: str = ""
     needs: str = ""
 
 
@@ -125,13 +126,13 @@ def overall(parts: Sequence[Part]) -> Verdict:
 
 
 def why(parts: Sequence[Part]) -> str:
-    """One line: in how many of the tests that count it is as stated, and which ones say otherwise."""
+    """One line: how many of the tests that count confirm it, and which ones say otherwise."""
     counted = [part for part in parts if part.counts]
     found = {
         said: [part for part in counted if part.verdict is verdict]
         for verdict, said in (
-            (Verdict.HOLDS, "as stated"),
-            (Verdict.DOES_NOT_HOLD, "not as stated"),
+            (Verdict.HOLDS, "confirmed"),
+            (Verdict.DOES_NOT_HOLD, "contradicted"),
             (Verdict.UNDECIDED, "undecided"),
         )
     }
@@ -156,4 +157,4 @@ def concluded(statement: Statement, parts: Iterable[Part], middle: float = 0.0, 
     verdict = overall(found)
     if verdict is Verdict.NOT_MEASURED:
         return replace(statement, parts=found, verdict=verdict, why="no entrant of this board has what it needs")
-    return replace(statement, parts=found, verdict=verdict, why=why(found), needs="")
+    return replace(statement, parts=found, verdict=verdict, why=why(found), first="", needs="")

@@ -57,7 +57,8 @@ def phases_statement(recipes: Sequence[Recipe], suite: str) -> Statement:
         effect="",
         counted="epochs",
         size="ΔE(x) on training images after the last epoch",
-        needs=f"harness train --suite {suite} --recipe sat --epochs {FEWEST} (or more), then harness run with that entrant",
+        first=f"It needs an entrant of the recipe sat, trained here for {FEWEST} epochs or more, and a record of it.",
+        needs=f"harness train --suite {suite} --recipe sat --epochs {FEWEST}",
     )
     found = [
         part

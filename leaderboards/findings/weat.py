@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
+from leaderboards.board import formats
 from leaderboards.board.paired import paired
 from leaderboards.findings.recipes import Recipe
 from leaderboards.findings.statement import Part, Statement, Verdict, concluded
@@ -32,7 +34,9 @@ def weat_statement(recipes: Sequence[Recipe], command: str) -> Statement:
         " a recipe nothing is known of the spread of training: undecided.",
         effect="AutoAttack accuracy less that of TRADES",
         unit="points",
-        needs=f"harness train (recipes trades and weat-adv, three seeds each), then {command} --measures autoattack",
+        first="It needs two seeds or more of each of the recipes trades and weat-adv, trained by harness train and named"
+        " trades-s1, trades-s2, weat-adv-s1 and so on.",
+        needs=f"{command} --measures autoattack",
     )
     found = [
         _part(recipe, reference, counts)
@@ -46,7 +50,19 @@ def weat_statement(recipes: Sequence[Recipe], command: str) -> Statement:
         and recipe.autoattack is not None
         and reference.autoattack is not None
     ]
-    return concluded(statement, found)
+    judged = concluded(statement, found)
+    counted = [part for part in found if part.counts]
+    alone = len(counted) == 1 and counted[0].low is not None
+    return replace(judged, why=_line(counted[0])) if alone else judged
+
+
+def _line(part: Part) -> str:
+    """The one test that counts, with its number."""
+    ends = " to ".join(formats.points(end, part.n) for end in (part.low, part.high) if end is not None)
+    return (
+        f"AutoAttack accuracy, {part.name}: {formats.points(part.effect or 0.0, part.n)} points,"
+        f" 95{formats.THIN}% interval {ends} ({part.seeds} seeds)"
+    )
 
 
 def _part(recipe: Recipe, reference: Recipe, counts: bool) -> Part:

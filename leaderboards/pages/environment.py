@@ -22,7 +22,7 @@ from leaderboards.board.generation import MEASURE, score_rows, score_tables, sec
 from leaderboards.charts.scripts import Script
 from leaderboards.charts.vega import as_json_block, plain
 from leaderboards.pages import bundle
-from leaderboards.pages.findings import effect_of, interval_of, p_of, tally
+from leaderboards.pages.findings import effect_of, interval_of, p_of, size_of, tally
 from leaderboards.pages.site import MARK, record_page
 from leaderboards.records.files import file_stem
 
@@ -61,6 +61,7 @@ def make_environment() -> jinja2.Environment:
         "formats": formats,
         "generation": MEASURE,
         "interval_of": interval_of,
+        "size_of": size_of,
         "score_rows": score_rows,
         "score_tables": score_tables,
         "seconds_per_thousand": seconds_per_thousand,

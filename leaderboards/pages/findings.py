@@ -57,10 +57,10 @@ def findings_view(title: str, root: str, images: str, found: Findings) -> Findin
 
 
 def tally(found: Findings) -> str:
-    """How many statements hold, and how many do not: '9 hold, 3 do not, 4 are undecided'."""
+    """How many statements hold, and how many do not: '9 hold, 3 do not hold, 4 are undecided'."""
     words = (
         (Verdict.HOLDS, "holds", "hold"),
-        (Verdict.DOES_NOT_HOLD, "does not", "do not"),
+        (Verdict.DOES_NOT_HOLD, "does not hold", "do not hold"),
         (Verdict.UNDECIDED, "is undecided", "are undecided"),
         (Verdict.NOT_MEASURED, "is not measured", "are not measured"),
     )
@@ -71,6 +71,14 @@ def tally(found: Findings) -> str:
 def effect_of(statement: Statement, part: Part) -> str:
     """The effect of a part as text; shares in percent, differences of shares in points."""
     return _written(statement, part.effect, part.n)
+
+
+def size_of(statement: Statement, part: Part) -> str:
+    """The second number of a part as text; shares in percent."""
+    if part.size is None:
+        return formats.NOTHING
+    share = statement.size_unit == "share"
+    return f"{formats.percent(part.size, part.n)}{formats.THIN}%" if share else formats.decimal(part.size)
 
 
 def interval_of(statement: Statement, part: Part) -> str:

@@ -95,7 +95,7 @@ def test_an_attack_that_lowers_the_energy_of_nearly_every_image_does_so(entry: M
     shift = np.where(np.arange(N) < 5, 0.1, -2.0)
     found = of([entry("a", shift=shift), entry("b", "trades", shift=shift)], "falls-untargeted-robust")
     assert found.verdict is H
-    assert found.why == "as stated in all 6 tests"
+    assert found.why == "confirmed in all 6 tests"
     one = found.parts[0]
     assert (one.title, one.n, one.effect) == ("a, PGD", N, 55 / 60)
     assert one.size == pytest.approx(-2.0 / np.linspace(-9, -1, N).std(ddof=1), rel=1e-5)
@@ -104,7 +104,7 @@ def test_an_attack_that_lowers_the_energy_of_nearly_every_image_does_so(entry: M
 def test_one_recipe_whose_energy_rises_refutes_the_statement(entry: Maker) -> None:
     found = of([entry("a", shift=-1.0), entry("b", "trades", shift=1.0)], "falls-untargeted-robust")
     assert found.verdict is D
-    assert "not as stated in 3 (b, PGD;" in found.why
+    assert "contradicted in 3 (b, PGD;" in found.why
     assert of([entry("a", shift=-1.0), entry("b", "trades", shift=1.0)], "rises-apgd-t-robust").verdict is D
 
 
@@ -286,5 +286,5 @@ def test_the_page_says_each_verdict_in_words(entry: Maker) -> None:
     page = fill(make_environment(), "findings.html", findings_view("Digits", "../", "all test images", found))
     row = page[page.index('href="#falls-untargeted-robust"') :]
     assert "does not hold</span>" in row[: row.index("</tr>")]
-    assert "not as stated in all 3 tests" in row[: row.index("</tr>")]
+    assert "contradicted in all 3 tests" in row[: row.index("</tr>")]
     assert "<code>harness run --suite digits --measures autoattack,smoothness</code>" in page

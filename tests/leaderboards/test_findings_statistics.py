@@ -172,12 +172,12 @@ def test_one_counterexample_refutes_and_all_parts_together_confirm(verdicts: lis
 
 def test_the_line_of_a_verdict_names_what_says_otherwise() -> None:
     parts = [Part(name, 1, verdict=one) for name, one in (("a", H), ("b", N), ("c", U), ("d", U))]
-    assert why(parts) == "as stated in 1 of 4 tests (a), not as stated in 1 (b), undecided in 2 (c; d)"
-    assert why(parts[:1]) == "as stated in the only test (a)"
-    assert why([parts[0]] * 3) == "as stated in all 3 tests"
+    assert why(parts) == "confirmed in 1 of 4 tests (a), contradicted in 1 (b), undecided in 2 (c; d)"
+    assert why(parts[:1]) == "confirmed in the only test (a)"
+    assert why([parts[0]] * 3) == "confirmed in all 3 tests"
     few = Part("c", 1, note="3 recipes, a verdict needs 5")
     assert why([few, few]) == "undecided in all 2 tests: 3 recipes, a verdict needs 5"
-    assert why(parts[1:3]) == "not as stated in 1 of 2 tests (b), undecided in 1 (c)"
+    assert why(parts[1:3]) == "contradicted in 1 of 2 tests (b), undecided in 1 (c)"
 
 
 def test_a_statement_without_parts_keeps_the_command_that_measures_them() -> None:

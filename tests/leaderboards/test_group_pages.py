@@ -65,7 +65,7 @@ def test_what_a_button_opens_is_on_the_page(home: Home) -> None:
 def test_recipes_are_compared_below_the_board(home: Home) -> None:
     page = words(page_of(home, "digits/index.html"))
     assert "Recipes compared on the same images" in page
-    assert re.search(r"sat is 20\.0 points below trades \(95.% interval .* 3 seeds, 200 images\): below\.", page)
+    assert re.search(r"sat against trades: −20\.0 points, 95.% interval .* \(3 seeds, 200 images\): below\.", page)
 
 
 def test_a_board_without_groups_says_nothing_of_them(tmp_path: Path, record_of: RecordOf) -> None:

@@ -225,9 +225,11 @@ def test_recipes_are_compared_in_plain_words(seed_of: SeedOf, tmp_path: Path) ->
     assert found.verdict == "above"
     assert (
         found.sentence
-        == "weat is 1.00 points above trades (95\u202f% interval 0.38 to 1.62, 3 seeds, 1,000 images): above."
+        == "weat against trades: +1.00 points, 95\u202f% interval +0.38 to +1.62 (3 seeds, 1,000 images): above."
     )
-    assert found.details.startswith("Seed by seed, with McNemar's exact test: seed 1 +1.00 (p = 0.002), seed 2 +1.00")
+    assert found.details.startswith(
+        "Points seed by seed, with McNemar's exact test: seed 1: +1.00 (p = 0.002), seed 2: +1.00"
+    )
 
 
 def test_the_other_way_round_the_verdict_is_below(seed_of: SeedOf, tmp_path: Path) -> None:
@@ -299,7 +301,7 @@ def test_recipes_that_keep_the_same_images_are_level(seed_of: SeedOf, tmp_path: 
     flags = np.stack([np.arange(100) < 50 + k for k in range(3)])
     (found,) = compared(board_of_two(seed_of, Home(tmp_path), flags, flags))
     assert found.sentence.startswith(
-        "weat is level with trades (95\u202f% interval \u22123.6 to 3.6, 3 seeds, 100 images)"
+        "weat against trades: 0.0 points, 95\u202f% interval \u22123.6 to +3.6 (3 seeds, 100 images)"
     )
     assert found.verdict == "undecided"
 
