@@ -131,7 +131,7 @@ def test_a_difference_beyond_rounding_is_told_with_its_size(
     done = harness_here(*JOB, cwd=checkout)
     (said,) = [line for line in done.stdout.splitlines() if line.startswith("sat: ")]
     assert "smoothness: 0 of 4 flags differ, numbers differ by 1e-3, 100 times rounding" in said
-    board = (checkout / "runs" / "site" / "digits" / "index.html").read_text()
+    board = (checkout / "runs" / "site" / "digits" / "first-4" / "index.html").read_text()
     assert "differs from the published record in smoothness" in board
 
 

@@ -35,7 +35,8 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Home:
     """The committed records of digits, sealed."""
     home = Home(tmp_path_factory.mktemp("published"))
     for path in record_files(PUBLISHED.results):
-        write_record(home.results, read_record(path))
+        if path.parent.name == "digits":
+            write_record(home.results, read_record(path))
     shutil.copytree(PUBLISHED.arrays, home.arrays)
     return home
 
