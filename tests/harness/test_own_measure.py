@@ -69,7 +69,7 @@ def test_a_measure_from_a_module_of_the_working_directory_is_measured_and_record
     assert found.n == 6
     assert 0.1 < found.values["confidence"].value <= 1
     assert found.quantities["confidence"].title == "Confidence"
-    page = (tmp_path / "out" / "site" / "digits" / "index.html").read_text()
+    page = (tmp_path / "out" / "site" / "digits" / "first-6" / "index.html").read_text()
     assert "Confidence" in page
 
 

@@ -159,8 +159,8 @@ def bounded(record: Record, arrays: Path) -> Record:
 @pytest.mark.parametrize(
     "file", [path.relative_to(PUBLISHED.root) for path in record_files(PUBLISHED.results)], ids=str
 )
-def test_a_published_record_is_valid_by_the_schema_that_it_names(published: Home, tmp_path: Path, file: Path) -> None:
-    done = export(published.root / file, "every-eval-ever", tmp_path)
+def test_a_published_record_is_valid_by_the_schema_that_it_names(tmp_path: Path, file: Path) -> None:
+    done = export(PUBLISHED.root / file, "every-eval-ever", tmp_path)
     assert done.refused == ()
     assert faults(tmp_path) == by_their_validator(tmp_path) == []
     (aggregate,) = loaded(done)

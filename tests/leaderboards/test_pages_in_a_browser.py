@@ -506,7 +506,9 @@ def test_a_picture_of_the_board_is_made(visit: Callable[..., Visit], tmp_path: P
     assert picture.read_bytes().startswith(b"\x89PNG")
     measured = {path.stem for path in (records / "results" / "mnist" / "partial-1000").glob("*.json")}
     assert "Zhang2019Theoretically" in measured
-    assert measured <= set(names(page)) | {name for row in names(page) for name in measured if name.startswith(f"{row}-s")}
+    assert measured <= set(names(page)) | {
+        name for row in names(page) for name in measured if name.startswith(f"{row}-s")
+    }
 
 
 def test_print_shows_the_whole_table(board: Path, visit: Callable[..., Visit]) -> None:
