@@ -10,7 +10,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo.architectures.resnet import BasicBlock
+from zoo.architectures.resnet import stage
 
 WIDTHS = (48, 96, 192)
 
@@ -22,21 +22,15 @@ class HalfResNet(nn.Module):
         super().__init__()
         self.conv1 = nn.Conv2d(channels, WIDTHS[0], 4, stride=2, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(WIDTHS[0])
-        self.layer1 = _stage(WIDTHS[0], WIDTHS[0], blocks, stride=1)
-        self.layer2 = _stage(WIDTHS[0], WIDTHS[1], blocks, stride=2)
-        self.layer3 = _stage(WIDTHS[1], WIDTHS[2], blocks, stride=2)
+        self.layer1 = stage(WIDTHS[0], WIDTHS[0], blocks, stride=1)
+        self.layer2 = stage(WIDTHS[0], WIDTHS[1], blocks, stride=2)
+        self.layer3 = stage(WIDTHS[1], WIDTHS[2], blocks, stride=2)
         self.linear = nn.Linear(WIDTHS[2], classes)
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.relu(self.bn1(self.conv1(x)))
-        for stage in (self.layer1, self.layer2, self.layer3):
-            x = stage(x)
+        x = self.layer3(self.layer2(self.layer1(x)))
         return self.linear(x.mean(dim=(2, 3)))
-
-
-def _stage(channels_in: int, channels_out: int, blocks: int, stride: int) -> nn.Sequential:
-    first = BasicBlock(channels_in, channels_out, stride)
-    return nn.Sequential(first, *(BasicBlock(channels_out, channels_out, 1) for _ in range(blocks - 1)))
 
 
 def half_resnet_14(classes: int, shape: tuple[int, int, int]) -> HalfResNet:

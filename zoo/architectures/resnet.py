@@ -42,20 +42,21 @@ class ResNet(nn.Module):
         super().__init__()
         self.conv1 = nn.Conv2d(channels, WIDTHS[0], 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(WIDTHS[0])
-        self.layer1 = _stage(WIDTHS[0], WIDTHS[0], blocks[0], stride=1)
-        self.layer2 = _stage(WIDTHS[0], WIDTHS[1], blocks[1], stride=2)
-        self.layer3 = _stage(WIDTHS[1], WIDTHS[2], blocks[2], stride=2)
-        self.layer4 = _stage(WIDTHS[2], WIDTHS[3], blocks[3], stride=2)
+        self.layer1 = stage(WIDTHS[0], WIDTHS[0], blocks[0], stride=1)
+        self.layer2 = stage(WIDTHS[0], WIDTHS[1], blocks[1], stride=2)
+        self.layer3 = stage(WIDTHS[1], WIDTHS[2], blocks[2], stride=2)
+        self.layer4 = stage(WIDTHS[2], WIDTHS[3], blocks[3], stride=2)
         self.linear = nn.Linear(WIDTHS[3], classes)
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.relu(self.bn1(self.conv1(x)))
-        for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
-            x = stage(x)
+        for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
+            x = layer(x)
         return self.linear(x.mean(dim=(2, 3)))
 
 
-def _stage(channels_in: int, channels_out: int, blocks: int, stride: int) -> nn.Sequential:
+def stage(channels_in: int, channels_out: int, blocks: int, stride: int) -> nn.Sequential:
+    """Basic blocks one after the other; the first changes width and resolution."""
     first = BasicBlock(channels_in, channels_out, stride)
     return nn.Sequential(first, *(BasicBlock(channels_out, channels_out, 1) for _ in range(blocks - 1)))
 
