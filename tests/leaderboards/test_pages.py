@@ -656,6 +656,7 @@ def test_unmeasured_values_say_why(record_of: RecordOf, written: Written, site: 
     assert "NaN" in text
 
 
+@pytest.mark.slow
 def test_a_board_of_five_hundred_entrants_stays_light(record_of: RecordOf, written: Written, site: Path) -> None:
     one = record_of("A", energies=-1.0)
     records = [
