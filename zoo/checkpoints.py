@@ -11,7 +11,7 @@ import hashlib
 import os
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,9 @@ from torch import Tensor, nn
 from zoo.architectures import FORMS, build, is_own
 from zoo.architectures.own import OwnArchitecture
 from zoo.bounds import MOST_BYTES, ROOM
-from zoo.cards import CardFile, read_card, require_name
+from zoo.cards import SUFFIXES, Address, CardFile, is_card, read_card, require_name
+from zoo.described import NOTHING, Said
+from zoo.downloads import Downloads
 from zoo.entrant import Card, Domain, EntrantError, Weights, WeightsFile, freeze, sha256_of_file
 from zoo.faults import is_mismatch, is_refused_pickle, mismatch, one_line, refused_pickle
 from zoo.formats import Content, content, flaw
@@ -47,7 +49,8 @@ BESIDE = 16
 class CheckpointEntrant:
     """A file of tensors for a network of `domain`. `architecture` None: as its card says.
 
-    `source` is "zoo" for one that is found by its name and "checkpoint" for one that is given by its path.
+    `source` is "zoo" for one that is found by its name and "checkpoint" for one that is given by its path. `card_at` is its
+    card where that does not lie beside the file; `said` is what a user says of one without a card.
     """
 
     path: Path
@@ -55,17 +58,34 @@ class CheckpointEntrant:
     architecture: str | None = None
     allow_pickle: bool = False
     source: str = "checkpoint"
+    card_at: Path | None = None
+    said: Said = NOTHING
+    downloads: Downloads = field(default_factory=Downloads, compare=False)
 
     @property
     def card_path(self) -> Path:
-        return self.path.with_suffix(".json")
+        if self.card_at is not None:
+            return self.card_at
+        return self.path.with_name(f"{self.path.name}.json") if self.path.is_dir() else self.path.with_suffix(".json")
+
+    @property
+    def has_card(self) -> bool:
+        """Whether a file says who it is. A .json beside a file that is given by its path may be anything, too."""
+        if self.card_at is not None or self.source == "zoo" or self.path.suffix == ".safetensors":
+            return self.card_path.is_file() or self.card_at is not None
+        return self.card_path.is_file() and is_card(self.card_path)
 
     @property
     def card(self) -> Card:
         """As its file says where there is one; else the file's stem and the architecture. Raises EntrantError."""
-        if self._has_card:
-            return self._card_file().card
-        return Card(name=self.path.stem, source=self.source, architecture=self.architecture or "")
+        if self.has_card:
+            return self.said.beside(self._card_file().card, self.card_path)
+        return self.said.of(Card(name=self.path.stem, source=self.source, architecture=self.architecture or ""))
+
+    @property
+    def address(self) -> Address | None:
+        """Where its weights can be fetched; None where no card says so."""
+        return self._card_file().weights if self.has_card else None
 
     @property
     def spec(self) -> str:
@@ -81,9 +101,12 @@ class CheckpointEntrant:
         return () if self.path.is_file() else (self.path,)
 
     def fetch(self) -> None:
-        """Own files come from nowhere. Raises EntrantError when the file is not here."""
-        if self.missing():
+        """Fetch the file from where its card says. Raises EntrantError when it is not here and no card says where it is."""
+        if not self.missing():
+            return
+        if self.address is None:
             raise EntrantError(f"expected a checkpoint in {self.path}, got no file; check the path, it has no download")
+        self.downloads.from_hub(self.address.url, self.path, self.address.sha256)
 
     def weights(self) -> Weights:
         """The sha256 covers the file's bytes, the architecture's name, the classes and the image shape.
@@ -94,6 +117,11 @@ class CheckpointEntrant:
         architecture = self._architecture()
         self._require_file(architecture)
         file = WeightsFile(self.path.name, sha256_of_file(self.path))
+        if self.address is not None and file.sha256 != self.address.sha256:
+            raise EntrantError(
+                f"expected the weights that {self.card_path.name} names (sha256 {self.address.sha256[:16]}), got others in"
+                f" {self.path} ({file.sha256[:16]}); remove that file and fetch it with --download, or correct the card"
+            )
         text = f"{architecture}\n{self.domain.classes}\n{self.domain.shape}\n{file.sha256}"
         files: tuple[WeightsFile, ...] = (file,)
         if is_own(architecture):
@@ -118,16 +146,12 @@ class CheckpointEntrant:
             ) from error
         return freeze(model)
 
-    @property
-    def _has_card(self) -> bool:
-        # a .json beside any other file that is given by its path may be anything
-        return self.card_path.is_file() and (self.source == "zoo" or self.path.suffix == ".safetensors")
-
     def _card_file(self) -> CardFile:
-        return read_card(self.card_path, self.source)
+        beside = self.source == "zoo" or self.card_at is None
+        return read_card(self.card_path, self.source, named_by_file=beside)
 
     def _architecture(self) -> str:
-        if self._has_card:
+        if self.has_card:
             card = self._card_file()
             card.require(self.domain, self.card_path)
             return self.architecture or card.card.architecture
@@ -139,10 +163,16 @@ class CheckpointEntrant:
 
     def _require_file(self, architecture: str) -> None:
         if self.missing():
-            raise EntrantError(f"expected a checkpoint in {self.path}, got no file; check the path")
+            raise EntrantError(f"expected a checkpoint in {self.path}, got no file; {self._remedy}")
         problem = flaw(self.path, most_bytes(architecture, self.domain.classes, self.domain.shape))
         if problem:
             raise EntrantError(f"expected a checkpoint in {self.path}, got {problem}; put the right file there")
+
+    @property
+    def _remedy(self) -> str:
+        if self.address is None:
+            return "check the path"
+        return f"download with harness run ... --entrants {self.spec} --download"
 
     def _read(self) -> Any:
         """What the file holds. Raises EntrantError for a damaged file and for a pickle that holds code."""
@@ -225,11 +255,14 @@ def save_entrant(stem: Path, model: nn.Module, card: Card, domain: Domain) -> Ch
     return CheckpointEntrant(path, domain, source="zoo")
 
 
-def own_entrants(domain: Domain, folders: Sequence[Path] = ()) -> tuple[CheckpointEntrant, ...]:
+def own_entrants(
+    domain: Domain, folders: Sequence[Path] = (), model_dir: Path = Path("models")
+) -> tuple[CheckpointEntrant, ...]:
     """Every own entrant of a suite, by name: the shipped ones, then those in <folder>/<suite>/ of each folder.
 
-    Its weights are <name>.safetensors, or a state dict in <name>.pt. Raises EntrantError for a card that cannot be used, for
-    one with both files, and for one name in two folders.
+    Its weights lie beside its card, in a file (SUFFIXES) or a folder; or, where the card has their address, in
+    <model_dir>/<suite>/. Raises EntrantError for a card that cannot be used, for one with two files, and
+    for one name in two folders, unless the card is the same.
     """
     found: dict[str, CheckpointEntrant] = {}
     for folder in dict.fromkeys(folder.resolve() for folder in (SHIPPED, *folders)):
@@ -239,11 +272,16 @@ def own_entrants(domain: Domain, folders: Sequence[Path] = ()) -> tuple[Checkpoi
                 continue
             card.require(domain, path)
             name = card.card.name
-            if name in found:
-                raise EntrantError(
-                    f"expected one entrant named {name!r}, got {found[name].card_path} and {path}; rename one"
+            entrant = _beside(path, card, domain, model_dir)
+            if name in found and not _same(found[name], entrant):
+                ships = (
+                    ", which ships with the project" if found[name].card_path.is_relative_to(SHIPPED.resolve()) else ""
                 )
-            found[name] = CheckpointEntrant(_weights_beside(path), domain, source="zoo")
+                raise EntrantError(
+                    f"expected one entrant named {name!r}, got {found[name].card_path}{ships} and {path}; rename one"
+                )
+            if name not in found or found[name].missing():
+                found[name] = entrant
     return tuple(found.values())
 
 
@@ -253,13 +291,24 @@ def require_no_pickle(stem: Path) -> None:
         raise EntrantError(f"expected no other weights of {stem.name!r}, got {pickle}; rename or remove that file")
 
 
-def _weights_beside(card: Path) -> Path:
-    tensors, pickle = card.with_suffix(".safetensors"), card.with_suffix(".pt")
-    if tensors.exists() and pickle.exists():
+def _beside(path: Path, card: CardFile, domain: Domain, model_dir: Path) -> CheckpointEntrant:
+    """The entrant of a card: its weights beside it, or where they are fetched to."""
+    here = [file for ending in (*SUFFIXES, "") if (file := path.with_name(f"{path.stem}{ending}")).exists()]
+    if len(here) > 1:
         raise EntrantError(
-            f"expected one file of weights beside {card}, got {tensors.name} and {pickle.name}; remove one"
+            f"expected one file of weights beside {path}, got {' and '.join(file.name for file in here)}; remove one"
         )
-    return pickle if pickle.exists() else tensors
+    if not here and card.weights is not None:
+        fetched = model_dir.absolute() / domain.suite / f"{path.stem}{card.weights.suffix}"
+        return CheckpointEntrant(fetched, domain, source="zoo", card_at=path)
+    return CheckpointEntrant(here[0] if here else path.with_suffix(SUFFIXES[0]), domain, source="zoo", card_at=path)
+
+
+def _same(one: CheckpointEntrant, other: CheckpointEntrant) -> bool:
+    """Whether two entrants of one name are one: their cards are, and their weights where both are here."""
+    if one.card_path.read_bytes() != other.card_path.read_bytes():
+        return False
+    return bool(one.missing() or other.missing()) or sha256_of_file(one.path) == sha256_of_file(other.path)
 
 
 def _key(key: object) -> str:

@@ -44,8 +44,8 @@ def found_by_name(folder: Path) -> bool:
 def require_free(name: str, suite: str, folder: Path, *, named: bool) -> None:
     """Raise BadInput for a name that an entrant has elsewhere: one of the two would be hidden by the other.
 
-    A shipped entrant's name is free in a folder that the user has `named` and in which none is found by its name; the shipped one
-    itself is written to where its folder is named.
+    A shipped entrant's name is free in a folder that the user has `named` and in which none is found by its name; the shipped
+    one itself is written to where its folder is named.
     """
     here = folder.resolve()
     by_name = found_by_name(folder)

@@ -82,7 +82,7 @@ def test_a_trained_entrant_is_judged_by_its_name_and_by_its_path(
         assert trained.returncode == 0, trained.stderr
     settings = ("--measures", "standard", "--limit", "20", "--workers", "0", "--out", "out")
     run = ("run", "--suite", "digits", *settings, "--entrants")
-    path = "zoo/digits/mine.safetensors"
+    path = "entrants/digits/mine.safetensors"
     assert "mine" in harness_here(*run, "mine").stdout
     assert harness_here(*run, f"checkpoint:{path}").returncode == 0
     other = harness_here(*run, f"checkpoint:{there / path}")
