@@ -274,11 +274,10 @@ def own_entrants(
             name = card.card.name
             entrant = _beside(path, card, domain, model_dir)
             if name in found and not _same(found[name], entrant):
-                ships = (
-                    ", which ships with the project" if found[name].card_path.is_relative_to(SHIPPED.resolve()) else ""
-                )
+                ships = found[name].card_path.is_relative_to(SHIPPED.resolve())
                 raise EntrantError(
-                    f"expected one entrant named {name!r}, got {found[name].card_path}{ships} and {path}; rename one"
+                    f"expected one entrant named {name!r}, got {found[name].card_path}"
+                    f"{', which ships with the project,' if ships else ''} and {path}; rename one, or make them the same"
                 )
             if name not in found or found[name].missing():
                 found[name] = entrant
