@@ -9,7 +9,7 @@ from pathlib import Path
 
 from zoo.architectures import require_architecture
 from zoo.callables import PythonEntrant
-from zoo.checkpoints import CheckpointEntrant, own_entrants
+from zoo.checkpoints import CheckpointEntrant, own_entrants, own_names
 from zoo.described import NOTHING, Said
 from zoo.entrant import Domain, Entrant, EntrantError, did_you_mean
 from zoo.published import published, published_result
@@ -105,7 +105,7 @@ def has_download(entrant: Entrant) -> bool:
 def _by_name(
     name: str, domain: Domain, model_dir: Path, own_folders: Sequence[Path], allow_pickle: Collection[str]
 ) -> Entrant:
-    own = {entrant.card.name: entrant for entrant in own_entrants(domain, own_folders, model_dir)}
+    own = {entrant.card.name: entrant for entrant in own_entrants(domain, own_folders, model_dir, (name,))}
     if name in own:
         return replace(own[name], allow_pickle=name in allow_pickle)
     row = published_result(domain.dataset, domain.norm, name)
@@ -115,7 +115,10 @@ def _by_name(
         raise _not_in_zoo(name)
     if Path(name).is_file():
         raise EntrantError(f"expected an entrant, got the file {name!r}; write checkpoint:{name}@<architecture>")
-    known = [*own, *(row.name for row in published(domain.dataset, domain.norm) if row.in_zoo)]
+    known = [
+        *own_names(domain, own_folders),
+        *(row.name for row in published(domain.dataset, domain.norm) if row.in_zoo),
+    ]
     raise EntrantError(
         f"expected an entrant of {domain.suite}, got {name!r};{did_you_mean(name, known)} write {FORMS};"
         " harness list entrants names them all"

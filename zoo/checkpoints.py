@@ -10,7 +10,7 @@ import functools
 import hashlib
 import os
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -256,9 +256,13 @@ def save_entrant(stem: Path, model: nn.Module, card: Card, domain: Domain) -> Ch
 
 
 def own_entrants(
-    domain: Domain, folders: Sequence[Path] = (), model_dir: Path = Path("models")
+    domain: Domain,
+    folders: Sequence[Path] = (),
+    model_dir: Path = Path("models"),
+    names: Collection[str] | None = None,
 ) -> tuple[CheckpointEntrant, ...]:
-    """Every own entrant of a suite, by name: the shipped ones, then those in <folder>/<suite>/ of each folder.
+    """Every own entrant of a suite, by name: the shipped ones, then those in <folder>/<suite>/ of each folder. Where `names`
+    are given, of these alone: what is wrong with another's card is no matter then.
 
     Its weights lie beside its card, in a file (SUFFIXES) or a folder; or, where the card has their address, in
     <model_dir>/<suite>/. Raises EntrantError for a card that cannot be used, for one with two files, and
@@ -267,6 +271,8 @@ def own_entrants(
     found: dict[str, CheckpointEntrant] = {}
     for folder in dict.fromkeys(folder.resolve() for folder in (SHIPPED, *folders)):
         for path in sorted((folder / domain.suite).glob("*.json")):
+            if names is not None and path.stem not in names:
+                continue
             card = read_card(path, "zoo")
             if card.suite != domain.suite:
                 continue
@@ -282,6 +288,11 @@ def own_entrants(
             if name not in found or found[name].missing():
                 found[name] = entrant
     return tuple(found.values())
+
+
+def own_names(domain: Domain, folders: Sequence[Path] = ()) -> list[str]:
+    """The names of the cards in the folders of a suite, for hints: none is read."""
+    return [path.stem for folder in (SHIPPED, *folders) for path in sorted((folder / domain.suite).glob("*.json"))]
 
 
 def require_no_pickle(stem: Path) -> None:

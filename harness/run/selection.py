@@ -163,7 +163,8 @@ def chosen_entrants(
             " --entrants checkpoint:PATH@ARCHITECTURE or python:MODULE:CALLABLE, each in a run of its own"
         )
     folders = tuple(own_folders)
-    every = (entrant for domain in suite.domains[::-1] for entrant in own_entrants(domain, folders, model_dir))
+    named = specs or None
+    every = (entrant for domain in suite.domains[::-1] for entrant in own_entrants(domain, folders, model_dir, named))
     own = {entrant.card.name: entrant for entrant in every}
 
     def find(spec: str) -> zoo.Entrant:

@@ -72,16 +72,16 @@ class Submission:
                 lines.append(f"{path} names other weights than were judged; correct its sha256 to {sha256}")
             elif weights is not None and weights.suffix != card.weights.suffix:
                 lines.append(
-                    f"{path} has the address of a {card.weights.suffix} file, and a {weights.suffix} file was judged; give"
-                    " both one ending, and run again"
+                    f"{path} has the address of a {card.weights.suffix} file, and a {weights.suffix} file was judged;"
+                    " give both one ending, and run again"
                 )
         elif weights is not None and weights.stat().st_size <= MOST_WEIGHTS:
             files.append(weights)
         elif weights is not None:
             address = json.dumps({"url": "https://...", "sha256": sha256})
             lines.append(
-                f"{weights} has {amount(weights.stat().st_size)}, more than {amount(MOST_WEIGHTS)}: upload it, and add its address"
-                f' to {path}: "weights": {address}; then publish again'
+                f"{weights} has {amount(weights.stat().st_size)}, more than {amount(MOST_WEIGHTS)}: upload it, and add its"
+                f' address to {path}: "weights": {address}; then publish again'
             )
         else:
             lines.append(f"{path} is a folder's card: upload its weights as one file, and add the address to the card")
