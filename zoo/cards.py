@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
 from zoo.architectures import require_architecture
 from zoo.bounds import MOST_CARD, size_flaw
+from zoo.checkpoint_spec import PLAIN, Reading
 from zoo.entrant import Card, Domain, EntrantError, did_you_mean
 from zoo.faults import first_fault, one_line
 from zoo.published import published
@@ -46,6 +47,9 @@ class _Fields(BaseModel):
     additional_data: bool | None = None
     training: dict[str, Any] = {}
     published: str = ""
+    mean: list[float] | None = Field(default=None, description="numbers, one a channel, of images in [0,1]")
+    std: list[float] | None = Field(default=None, description="numbers, one a channel, of images in [0,1]")
+    take: str = ""
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,7 @@ class CardFile:
     suite: str
     classes: int
     shape: tuple[int, int, int]
+    reading: Reading = PLAIN
 
     def to_json(self) -> str:
         """The file, byte for byte. Raises EntrantError for a training mapping that JSON cannot hold."""
@@ -69,6 +74,8 @@ class CardFile:
             "additional_data": self.card.additional_data,
             "training": dict(self.card.training),
             **({"published": self.card.published} if self.card.published else {}),
+            **{key: list(said) for key, said in (("mean", self.reading.mean), ("std", self.reading.std)) if said},
+            **({"take": self.reading.take} if self.reading.take else {}),
         }
         try:
             return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
@@ -136,6 +143,9 @@ def read_card(path: Path, source: str) -> CardFile:
         suite=fields.suite,
         classes=fields.classes,
         shape=(channels, height, width),
+        reading=Reading(
+            tuple(fields.mean) if fields.mean else None, tuple(fields.std) if fields.std else None, fields.take
+        ),
     )
 
 

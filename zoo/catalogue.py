@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from zoo.architectures import require_architecture
 from zoo.callables import PythonEntrant
+from zoo.checkpoint_spec import CheckpointSpec
 from zoo.checkpoints import CheckpointEntrant, own_entrants
 from zoo.entrant import Domain, Entrant, EntrantError, did_you_mean
 from zoo.published import published, published_result
@@ -95,16 +95,13 @@ def _robustbench(name: str, domain: Domain, model_dir: Path, allow_pickle: Colle
 
 
 def _checkpoint(rest: str, domain: Domain, allow_pickle: Collection[str]) -> CheckpointEntrant:
-    path, architecture = Path(rest), None
-    # an @ before the last slash, or in the name of a file that is there, belongs to the path
-    suffix = re.fullmatch(r"(.+)@([^@/\\]*)", rest)
-    if suffix and not path.is_file():
-        path, architecture = Path(suffix[1]), suffix[2]
     if not rest:
         raise EntrantError(f"expected a path after checkpoint:, got nothing; write {FORMS}")
-    if architecture is not None:
-        require_architecture(architecture, "an architecture after @")
-    entrant = CheckpointEntrant(path, domain, architecture)
+    spec = CheckpointSpec.parse(rest)
+    path = spec.path
+    if spec.architecture is not None:
+        require_architecture(spec.architecture, "an architecture after @")
+    entrant = CheckpointEntrant(path, domain, spec.architecture, reading=spec.reading)
     names = {entrant.spec, str(path), rest, path.stem}
     return replace(entrant, allow_pickle=bool(names & set(allow_pickle)))
 

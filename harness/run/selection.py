@@ -186,7 +186,9 @@ def find_files(
                     else:
                         faults.tell(f"not here: {name}; to fetch and judge it: {command}")
                     continue
-            ready.append((entrant, entrant.weights()))
+            ready.append((entrant, weights := entrant.weights()))
+            if weights.note:
+                faults.tell(f"{name}: {weights.note}")
         except (BadInput, zoo.EntrantError) as error:
             faults.add(name, one_line(error), bad_input=True)
     return ready
