@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
 from zoo.architectures import require_architecture
 from zoo.bounds import MOST_CARD, size_flaw
+from zoo.checkpoint_spec import PLAIN, Reading
 from zoo.entrant import Card, Domain, EntrantError, did_you_mean
 from zoo.faults import Fault, first_fault, one_line
 from zoo.published import published
@@ -76,6 +77,9 @@ class _Fields(BaseModel):
     weights: Annotated[
         _Address | None, Field(description='{"url": "https://...", "sha256": "<64 hex digits of the file>"}')
     ] = None
+    mean: list[float] | None = Field(default=None, description="numbers, one a channel, of images in [0,1]")
+    std: list[float] | None = Field(default=None, description="numbers, one a channel, of images in [0,1]")
+    take: str = ""
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,7 @@ class CardFile:
     classes: int | None
     shape: tuple[int, int, int] | None
     weights: Address | None = None
+    reading: Reading = PLAIN
 
     def to_json(self) -> str:
         """The file, byte for byte. Raises EntrantError for a training mapping that JSON cannot hold."""
@@ -118,6 +123,8 @@ class CardFile:
             "training": dict(self.card.training),
             **({"published": self.card.published} if self.card.published else {}),
             **({"weights": asdict(self.weights)} if self.weights else {}),
+            **{key: list(said) for key, said in (("mean", self.reading.mean), ("std", self.reading.std)) if said},
+            **({"take": self.reading.take} if self.reading.take else {}),
         }
         try:
             return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
@@ -183,6 +190,9 @@ def read_card(path: Path, source: str, *, named_by_file: bool = True, of_code: b
         classes=fields.classes,
         shape=(shape[0], shape[1], shape[2]) if shape else None,
         weights=Address(fields.weights.url, fields.weights.sha256) if fields.weights else None,
+        reading=Reading(
+            tuple(fields.mean) if fields.mean else None, tuple(fields.std) if fields.std else None, fields.take
+        ),
     )
 
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from zoo.architectures import require_architecture
 from zoo.callables import PythonEntrant
-from zoo.checkpoints import CheckpointEntrant, own_entrants, own_names
+from zoo.checkpoint_spec import CheckpointSpec
+from zoo.checkpoints import CheckpointEntrant
 from zoo.described import NOTHING, Said
 from zoo.entrant import Domain, Entrant, EntrantError, did_you_mean
+from zoo.own_entrants import own_entrants, own_names
 from zoo.published import published, published_result
 from zoo.robustbench import RobustBenchEntrant
 
@@ -78,8 +79,9 @@ def described(entrant: Entrant, said: Said = NOTHING, card: Path | None = None) 
                 f"expected one card, got {card} and {entrant.card_path}; change the one beside the entrant, or remove it"
             )
         entrant = replace(entrant, card_at=card)
-    if isinstance(entrant, CheckpointEntrant) and card is not None and entrant.architecture is None:
-        entrant = replace(entrant, architecture=entrant.card.architecture)  # its spec then tells it without the card
+    if isinstance(entrant, CheckpointEntrant) and card is not None:  # its spec then tells all without the card
+        architecture = entrant.architecture or entrant.card.architecture
+        entrant = replace(entrant, architecture=architecture, reading=entrant.how)
     entrant = replace(entrant, said=said)
     if card is not None and entrant.card.published:
         raise EntrantError(
@@ -141,16 +143,13 @@ def _robustbench(name: str, domain: Domain, model_dir: Path, allow_pickle: Colle
 
 
 def _checkpoint(rest: str, domain: Domain, allow_pickle: Collection[str]) -> CheckpointEntrant:
-    path, architecture = Path(rest), None
-    # an @ before the last slash, or in the name of a file that is there, belongs to the path
-    suffix = re.fullmatch(r"(.+)@([^@/\\]*)", rest)
-    if suffix and not path.is_file():
-        path, architecture = Path(suffix[1]), suffix[2]
     if not rest:
         raise EntrantError(f"expected a path after checkpoint:, got nothing; write {FORMS}")
-    if architecture is not None:
-        require_architecture(architecture, "an architecture after @")
-    entrant = CheckpointEntrant(path, domain, architecture)
+    spec = CheckpointSpec.parse(rest)
+    path = spec.path
+    if spec.architecture is not None:
+        require_architecture(spec.architecture, "an architecture after @")
+    entrant = CheckpointEntrant(path, domain, spec.architecture, reading=spec.reading)
     names = {entrant.spec, str(path), rest, path.stem}
     return replace(entrant, allow_pickle=bool(names & set(allow_pickle)))
 

@@ -14,10 +14,10 @@ from harness.measures.generation_file import read_generation
 from harness.suites.suite import Suite
 from leaderboards.records.files import file_stem
 from zoo.catalogue import described, has_download
-from zoo.checkpoints import own_entrants
 from zoo.described import NOTHING, Said
 from zoo.entrant import did_you_mean
 from zoo.own_code import OwnCode, raised
+from zoo.own_entrants import own_entrants
 
 BOUNDED = "autoattack:bounded"
 """AutoAttack with an interval for an answer: faster; without `:bounded` it is completed later."""
@@ -207,7 +207,9 @@ def find_files(
                     else:
                         faults.tell(f"not here: {name}; to fetch and judge it: {command}")
                     continue
-            ready.append((entrant, entrant.weights()))
+            ready.append((entrant, weights := entrant.weights()))
+            if weights.note:
+                faults.tell(f"{name}: {weights.note}")
         except (BadInput, zoo.EntrantError) as error:
             faults.add(name, one_line(error), bad_input=True)
     return ready

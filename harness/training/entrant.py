@@ -28,8 +28,8 @@ from harness.training.recipes import Recipe, find_recipe
 from harness.training.trainer import Trained
 from zoo.architectures import build, is_own
 from zoo.cards import require_name
-from zoo.checkpoints import require_no_pickle, save_entrant
 from zoo.entrant import Card
+from zoo.own_entrants import require_no_pickle, save_entrant
 from zoo.project import own_folder
 
 

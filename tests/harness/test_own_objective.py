@@ -16,7 +16,7 @@ from harness.suites.suite import SUITES
 from harness.training.entrant import train
 from harness.training.objectives import OBJECTIVES, Objective, ce
 from harness.training.recipes import Recipe
-from zoo.checkpoints import own_entrants
+from zoo.own_entrants import own_entrants
 
 SUITE = SUITES["digits"]
 

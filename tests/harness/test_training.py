@@ -25,7 +25,8 @@ from harness.training.recipes import Recipe, find_recipe
 from harness.training.step import Step
 from harness.training.trainer import Interrupted, train
 from zoo.architectures import ARCHITECTURES, build
-from zoo.checkpoints import SHIPPED, own_entrants
+from zoo.checkpoints import SHIPPED
+from zoo.own_entrants import own_entrants
 
 SUITE = SUITES["digits"]
 

@@ -18,7 +18,8 @@ from torch.nn import functional as F
 
 from zoo import Card, Domain, EntrantError, find
 from zoo.architectures import build
-from zoo.checkpoints import SHIPPED, CheckpointEntrant, own_entrants, save_entrant
+from zoo.checkpoints import SHIPPED, CheckpointEntrant
+from zoo.own_entrants import own_entrants, save_entrant
 
 CARD = Card(
     name="trades-1",
