@@ -79,6 +79,14 @@ precision = click.option(
     "--precision", type=click.Choice(["fp32", "bf16"]), default="fp32", show_default=True,
     help="Of the network that is judged: bf16 rounds it, and what is measured is the rounded network.",
 )  # fmt: skip
+name = click.option(
+    "--name", help="What record and board call the entrant, where --entrants gives its path or its code."
+)
+title = click.option("--title", help="Of its paper, where it has no card.")
+paper = click.option("--paper", metavar="URL", help="Where its paper can be read, where it has no card.")
+card = click.option(
+    "--card", type=PATH, help="The entrant's card, a .json, where it does not lie beside the weights or the module."
+)
 engine = click.option(
     "--engine", type=click.Choice(["harness", "pyautoattack"]),
     help="Whose AutoAttack: the harness's own, or the much slower reference [default: harness].",

@@ -22,7 +22,7 @@ from harness.suites.suite import SUITES
 from leaderboards.records.arrays import read_arrays
 from leaderboards.records.files import read_record, record_files
 from leaderboards.records.schema import Record
-from zoo.checkpoints import own_entrants
+from zoo.own_entrants import own_entrants
 
 SHIPPED = ("standard", "sat", "trades", "mart", "mail-trades", "weat-nat", "weat-adv")
 

@@ -18,8 +18,8 @@ from harness.provenance import provenance
 from harness.run.plan import Judged, Plan, make_plan, shards
 from harness.run.store import Shard, Store, content_key
 from harness.suites.suite import SUITES
-from zoo.checkpoints import own_entrants
 from zoo.entrant import Weights
+from zoo.own_entrants import own_entrants
 
 SUITE = SUITES["digits"]
 

@@ -25,7 +25,8 @@ from harness.training.recipes import Recipe, find_recipe
 from harness.training.step import Step
 from harness.training.trainer import Interrupted, train
 from zoo.architectures import ARCHITECTURES, build
-from zoo.checkpoints import SHIPPED, own_entrants
+from zoo.checkpoints import SHIPPED
+from zoo.own_entrants import own_entrants
 
 SUITE = SUITES["digits"]
 
@@ -82,7 +83,7 @@ def test_a_trained_entrant_is_judged_by_its_name_and_by_its_path(
         assert trained.returncode == 0, trained.stderr
     settings = ("--measures", "standard", "--limit", "20", "--workers", "0", "--out", "out")
     run = ("run", "--suite", "digits", *settings, "--entrants")
-    path = "zoo/digits/mine.safetensors"
+    path = "entrants/digits/mine.safetensors"
     assert "mine" in harness_here(*run, "mine").stdout
     assert harness_here(*run, f"checkpoint:{path}").returncode == 0
     other = harness_here(*run, f"checkpoint:{there / path}")
