@@ -12,7 +12,6 @@ import click
 from harness.cli import options
 from harness.cli.progress import following_epochs
 from harness.errors import BadInput
-from harness.run.folders import checkout
 from harness.suites.files import find_suite
 from harness.training.distributed import World, processes
 from harness.training.entrant import TrainedEntrant, train
@@ -88,7 +87,7 @@ class TrainOptions:
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    help="Holds <suite>/<name>.safetensors, .json and .dynamics.jsonl [default: zoo/ of the checkout]",
+    help="Holds <suite>/<name>.safetensors, .json and .dynamics.jsonl [default: entrants/ of the project]",
 )
 @click.option("--force", is_flag=True, help="Replace what another command made under this name.")
 @options.data_dir
@@ -140,7 +139,6 @@ def _train(given: TrainOptions, world: World, device: str) -> TrainedEntrant:
                 download=given.download,
                 device=device,
                 out=given.out,
-                default_out=(checkout() or Path.cwd()) / "zoo",
                 force=given.force,
                 report=report,
                 moved=moved,

@@ -23,13 +23,14 @@ from harness.training.distributed import World
 from harness.training.dynamics import Epoch, phases_of
 from harness.training.own_objective import require_terms
 from harness.training.phases import Phases
-from harness.training.place import checkpoint_of, found_by_name, require_not_shipped, require_same_command, writable
+from harness.training.place import checkpoint_of, found_by_name, require_free, require_same_command, writable
 from harness.training.recipes import Recipe, find_recipe
 from harness.training.trainer import Trained
 from zoo.architectures import build, is_own
 from zoo.cards import require_name
 from zoo.checkpoints import require_no_pickle, save_entrant
 from zoo.entrant import Card
+from zoo.project import own_folder
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,6 @@ def train(
     download: bool = False,
     device: str = "auto",
     out: str | Path | None = None,
-    default_out: str | Path = "zoo",
     force: bool = False,
     report: Callable[[Epoch], None] = lambda epoch: None,
     moved: Callable[[int, int], None] = lambda step, steps: None,
@@ -118,7 +118,7 @@ def train(
     .npz, are half of each batch unless the recipe says another share.
 
     What is there by that name is replaced where this very call made it, or with `force`; else it is refused. Without `out`
-    it goes to `default_out`, and never under the name of a shipped entrant.
+    it goes to entrants/ of the project (zoo.project says which folder that is), and never under the name of another entrant.
 
     The same call again goes on where an interrupted one has stopped. Nothing is printed: `report` is called after each
     epoch, `moved` after each step (its number, and that of all in the epoch), `resumed` with a file that is gone on from.
@@ -135,8 +135,8 @@ def train(
     asked, recipe = recipe, _changed(recipe, suite, fields, synthetic is not None)
     name = require_name(name or _name_of(asked))
     require_terms(recipe.method, suite.classes)
-    folder = Path(default_out if out is None else out)
-    require_not_shipped(name, (suite if images is None else suite.on(images.name)).name, folder, named=out is not None)
+    folder = own_folder() if out is None else Path(out)
+    require_free(name, (suite if images is None else suite.on(images.name)).name, folder, named=out is not None)
     if is_own(recipe.architecture):
         build(recipe.architecture, suite.classes, suite.shape)  # what is wrong with it is told here
     on = devices(device, None)[0]
