@@ -1,9 +1,9 @@
-"""How a run and a training are followed in the terminal: bars with the time left, and a line for what is done."""
+"""How a run is followed in the terminal: bars with the time left, and a line for what is done."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.markup import escape
@@ -13,7 +13,6 @@ from harness.cli.options import stderr, told
 from harness.run.executors.executor import Done, Report
 from harness.run.plan import Plan, Task
 from harness.run.selection import Faults
-from harness.training.dynamics import Epoch
 from zoo.faults import escaped
 
 
@@ -58,22 +57,3 @@ def following(plan: Plan, todo: Sequence[Task], faults: Faults) -> Iterator[Repo
                 told(done.fault.trace)
 
         yield report
-
-
-@contextmanager
-def following_epochs(speaks: bool) -> Iterator[tuple[Callable[[Epoch], None], Callable[[int, int], None]]]:
-    """What is called after each epoch and after each step; of several processes one speaks."""
-    if not speaks:
-        yield (lambda epoch: None), (lambda step, steps: None)
-        return
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=stderr, transient=True, disable=not stderr.is_terminal) as bar:
-        task = bar.add_task("training", total=None)
-
-        def report(epoch: Epoch) -> None:
-            told(epoch.line)
-
-        def moved(step: int, steps: int) -> None:
-            bar.update(task, completed=step, total=steps)
-
-        yield report, moved

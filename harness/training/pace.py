@@ -77,7 +77,6 @@ class Pace:
         self._first: float | None = None  # seconds a pass of the first step, which finds everything cold
         self._seconds, self._passes = 0.0, 0.0
         self._evaluation: float | None = None
-        self._weight = 1.0  # of the last evaluation in their mean
 
     def stepped(self) -> None:
         """A step has ended."""
@@ -92,13 +91,12 @@ class Pace:
     def evaluated(self) -> None:
         """The evaluation after an epoch has ended."""
         took = self._lap()
-        self._weight = 1.0 if self._evaluation is None else 0.5
-        self._evaluation = self._weight * took + (1 - self._weight) * (self._evaluation or 0.0)
+        self._evaluation = took if self._evaluation is None else (self._evaluation + took) / 2
         self.epoch, self.step = self.epoch + 1, 0
 
     def told(self) -> None:
-        """What is written after an evaluation has been: it takes its time every epoch, too."""
-        self._evaluation = (self._evaluation or 0.0) + self._weight * self._lap()
+        """What is told of an epoch has been: that is no work of the training's, and takes its time once in a while."""
+        self._lap()
 
     def _lap(self) -> float:
         now = self._clock()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from harness.training.standing import Observer, Standing
 from leaderboards.records.dynamics import Dynamics, Phase, columns
 
 EVERY = 20.0
-"""Seconds that lie between two pages at least, but for the last: a page takes a tenth of a second, an epoch may take less."""
+"""Seconds before the first page, and between two, at least, but for the last: an epoch may take less time than a page."""
 
 
 def page_of(place: Path) -> Path:
@@ -34,11 +33,11 @@ class Page(Observer):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.place, self.suite, self.epochs, self.made, self._clock = place, suite, epochs, made, clock
-        self._written: float | None = None
+        self._written = clock()
 
     def followed(self, epoch: Epoch, rows: Sequence[Mapping[str, Any]], standing: Standing) -> None:
         now = self._clock()
-        if epoch.number < epoch.epochs and (self._written is None or now - self._written >= EVERY):
+        if epoch.number < epoch.epochs and now - self._written >= EVERY:
             self.write(rows)
             self._written = now
 

@@ -106,18 +106,21 @@ class TensorBoard:
             self._writer.close()
 
 
-def log_of(kind: str, place: Path) -> Log:
-    """The log of the entrant <place>.safetensors, beside it. Raises BadInput for another kind, and for a package that is not
-    here."""
-    if kind == "csv":
-        return Table(place.with_name(f"{place.name}.log.csv"))
-    if kind != "tensorboard":
+def require_log(kind: str) -> None:
+    """Raise BadInput for another kind of log, and for one whose package is not here."""
+    if kind not in get_args(Kind):
         raise BadInput(f"expected --log {' or '.join(get_args(Kind))}, got {kind!r}; give one of them")
-    if importlib.util.find_spec("tensorboard") is None:
+    if kind == "tensorboard" and importlib.util.find_spec("tensorboard") is None:
         raise BadInput(
             "expected the package tensorboard for --log tensorboard, got none; do: pip install tensorboard (or the extra"
             " [tensorboard] of this project), or give --log csv"
         )
+
+
+def log_of(kind: Kind, place: Path) -> Log:
+    """The log of the entrant <place>.safetensors, beside it."""
+    if kind == "csv":
+        return Table(place.with_name(f"{place.name}.log.csv"))
     return TensorBoard(place.with_name(f"{place.name}.tensorboard"))
 
 
