@@ -6,22 +6,19 @@ import signal
 import threading
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from harness.cli import options
-from harness.cli.progress import following_epochs
 from harness.errors import BadInput
-from harness.run.folders import checkout
-from harness.suites.files import find_suite
-from harness.training.distributed import World, processes
-from harness.training.entrant import TrainedEntrant, train
-from harness.training.objectives import OBJECTIVES
-from harness.training.plans import PLANS
-from harness.training.recipes import parsed
-from harness.training.trainer import Interrupted
+from harness.training.plans import OBJECTIVE_NAMES, PLANS
 from zoo.architectures import ARCHITECTURES
 from zoo.entrant import EntrantError
+
+if TYPE_CHECKING:  # they import torch: --help is there without it
+    from harness.training.distributed import World
+    from harness.training.entrant import TrainedEntrant
 
 
 @dataclass(frozen=True)
@@ -52,6 +49,8 @@ class TrainOptions:
 
     def changes(self) -> dict[str, object]:
         """The recipe's fields that are given; an option of its own outweighs --set. Raises BadInput."""
+        from harness.training.recipes import parsed
+
         names = "architecture epochs seed precision drop drop_fraction drop_count synthetic_fraction"
         given = {field: getattr(self, field) for field in names.split()}
         return parsed(self.assignments) | {field: value for field, value in given.items() if value is not None}
@@ -63,7 +62,7 @@ class TrainOptions:
     "--recipe",
     "recipe_name",
     required=True,
-    help=f"{', '.join(OBJECTIVES)}; alone or with -{', -'.join(PLANS)}; or the path of a .toml file.",
+    help=f"{', '.join(OBJECTIVE_NAMES)}; alone or with -{', -'.join(PLANS)}; or the path of a .toml file.",
 )
 @click.option("--set", "assignments", multiple=True, metavar="FIELD=VALUE", help="Change any field of the recipe.")
 @click.option("--architecture", help=f"{', '.join(ARCHITECTURES)}, or module:callable; default: the recipe's.")
@@ -106,6 +105,9 @@ def command(given: TrainOptions) -> int:
 
     For several GPUs: torchrun --standalone --nproc-per-node N -m harness train ...
     """
+    from harness.training.distributed import processes
+    from harness.training.trainer import Interrupted
+
     with processes(given.device) as (world, device):
         try:
             entrant = _train(given, world, device)
@@ -123,6 +125,10 @@ def command(given: TrainOptions) -> int:
 
 
 def _train(given: TrainOptions, world: World, device: str) -> TrainedEntrant:
+    from harness.cli.progress import following_epochs
+    from harness.run.folders import checkout
+    from harness.training.entrant import train
+
     stop = threading.Event()
     before = signal.signal(signal.SIGTERM, lambda number, frame: stop.set())
     try:
@@ -154,6 +160,8 @@ def _train(given: TrainOptions, world: World, device: str) -> TrainedEntrant:
 
 def _tell(entrant: TrainedEntrant, given: TrainOptions) -> None:
     """What came of it, on stderr; where it is and how it is judged, on stdout."""
+    from harness.suites.files import find_suite
+
     for line in entrant.course:
         options.told(line)
     click.echo(str(entrant.path))
