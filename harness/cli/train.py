@@ -11,18 +11,15 @@ import click
 
 from harness.cli import options
 from harness.errors import BadInput
-from harness.training.plans import PLANS
+from harness.training.plans import OBJECTIVE_NAMES, PLANS
 from zoo.architectures import ARCHITECTURES
 from zoo.entrant import EntrantError
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # they import torch: --help is there without it
     from harness.suites.suite import Suite
     from harness.training.distributed import World
     from harness.training.entrant import TrainedEntrant
     from harness.training.scalars import Kind
-
-OBJECTIVES = ("standard", "sat", "trades", "mart", "mail-trades", "weat-nat", "weat-adv")
-"""As harness.training.objectives has them, whose import takes a second that --help does not have."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +65,7 @@ class TrainOptions:
     "--recipe",
     "recipe_name",
     required=True,
-    help=f"{', '.join(OBJECTIVES)}; alone or with -{', -'.join(PLANS)}; or the path of a .toml file.",
+    help=f"{', '.join(OBJECTIVE_NAMES)}; alone or with -{', -'.join(PLANS)}; or the path of a .toml file.",
 )
 @click.option("--set", "assignments", multiple=True, metavar="FIELD=VALUE", help="Change any field of the recipe.")
 @click.option("--architecture", help=f"{', '.join(ARCHITECTURES)}, or module:callable; default: the recipe's.")
