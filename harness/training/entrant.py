@@ -12,6 +12,7 @@ from torch import nn
 from harness.classifier.determinism import deterministic
 from harness.classifier.devices import devices
 from harness.data import datasets
+from harness.data.form import Form
 from harness.data.images import ImageSet
 from harness.data.npz import npz_file
 from harness.errors import BadInput
@@ -229,7 +230,10 @@ def changed_recipe(recipe: str | Path | Recipe, suite: Suite, fields: Mapping[st
 
 def _require_form(images: ImageSet, suite: Suite) -> None:
     if (images.shape, len(images.classes)) != (suite.shape, suite.classes):
+        # an .npz has as many classes as the suite says
+        form = Form(len(images.classes) if len(images.classes) != suite.classes else None, images.shape)
         raise BadInput(
             f"expected images {'x'.join(map(str, suite.shape))} of {suite.classes} classes for {suite.name}, got"
-            f" {'x'.join(map(str, images.shape))} of {len(images.classes)}; choose the suite that fits them"
+            f" {'x'.join(map(str, images.shape))} of {len(images.classes)}; choose the suite that fits them, or write one: a"
+            f' .toml file with dataset = "{images.name}", {form}{"" if form.classes else ", classes"} and eps'
         )
