@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
+
+import jinja2
 
 from leaderboards.board import formats
 from leaderboards.charts.scripts import Script
@@ -103,4 +106,10 @@ def _cell(value: float, factor: float) -> Cell:
 
 def write_training(path: Path, view: TrainingView) -> None:
     """Write the page; it is whole at any moment."""
-    write_atomically(path, fill(make_environment(), "training.html", view).encode(), lasting=False)
+    write_atomically(path, fill(_environment(), "training.html", view).encode(), lasting=False)
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    """A training writes its page many times: the templates are compiled once."""
+    return make_environment()
