@@ -40,7 +40,7 @@ SHOWN: tuple[tuple[Column, str, float], ...] = (
     (Column("ΔE(x), held out", HELD_OUT), "validation.delta_marginal_energy", 1.0),
     (Column("learning rate", "At the end of the epoch."), "lr", 1.0),
 )  # fmt: skip
-"""Columns of the table, the series that each shows, and by what its numbers are multiplied."""
+"""Columns of the table, the series that each shows, and by what its numbers are multiplied: 100 for percent."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,9 @@ class TrainingView:
             (Cell(str(int(epoch))), *(_cell(series[name][i], factor) for _, name, factor in shown))
             for i, epoch in reversed(list(enumerate(series[EPOCH])))
         )
-        return Table("Every epoch, the last one first", (Column("epoch"), *(column for column, _, _ in shown)), rows)
+        return Table(
+            "Every epoch, the last one first", (Column("epoch", words=True), *(column for column, _, _ in shown)), rows
+        )
 
     @property
     def explained(self) -> tuple[Column, ...]:
@@ -101,7 +103,9 @@ class TrainingView:
 
 
 def _cell(value: float, factor: float) -> Cell:
-    return Cell(formats.decimal(factor * value) if is_number(value) else formats.NOTHING)
+    if not is_number(value):
+        return Cell(formats.NOTHING)
+    return Cell(formats.percent(value, 1) if factor > 1 else formats.decimal(value))
 
 
 def write_training(path: Path, view: TrainingView) -> None:
