@@ -20,7 +20,6 @@ from torch.nn.parallel import DistributedDataParallel
 
 from harness.errors import BadInput
 
-
 _SYNC = "forward_sync_buffers"
 _UNSYNCED = {_SYNC if _SYNC in inspect.signature(DistributedDataParallel).parameters else "broadcast_buffers": False}
 """BatchNorm's statistics are equal in all processes already: nothing sends them at each step. Newer torch has another word."""
