@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,8 +17,10 @@ from zoo.entrant import EntrantError
 
 if TYPE_CHECKING:  # they import torch: --help is there without it
     from harness.suites.suite import Suite
+    from harness.training.again import Again
     from harness.training.distributed import World
     from harness.training.entrant import TrainedEntrant
+    from harness.training.recipes import Recipe
     from harness.training.scalars import Kind
 
 
@@ -27,7 +29,8 @@ class TrainOptions:
     """What `harness train` is asked for."""
 
     suite_name: str
-    recipe_name: str
+    recipe_name: str | Recipe | None
+    recipe_of: str | None
     assignments: tuple[str, ...]
     architecture: str | None
     epochs: int | None
@@ -50,6 +53,11 @@ class TrainOptions:
     download: bool
     device: str
 
+    @property
+    def recipe(self) -> str | Recipe:
+        """By name, by path, or as an entrant's card has it."""
+        return self.recipe_name or ""
+
     def changes(self) -> dict[str, object]:
         """The recipe's fields that are given; an option of its own outweighs --set. Raises BadInput."""
         from harness.training.recipes import parsed
@@ -64,8 +72,12 @@ class TrainOptions:
 @click.option(
     "--recipe",
     "recipe_name",
-    required=True,
     help=f"{', '.join(OBJECTIVE_NAMES)}; alone or with -{', -'.join(PLANS)}; or the path of a .toml file.",
+)
+@click.option(
+    "--recipe-of",
+    metavar="ENTRANT",
+    help="In place of --recipe: as this entrant was trained, by its card, with its seed and data. Needs --name.",
 )
 @click.option("--set", "assignments", multiple=True, metavar="FIELD=VALUE", help="Change any field of the recipe.")
 @click.option("--architecture", help=f"{', '.join(ARCHITECTURES)}, or module:callable; default: the recipe's.")
@@ -126,6 +138,12 @@ def command(given: TrainOptions) -> int:
 
     if given.seeds is not None and given.seed is not None:
         raise BadInput(f"expected --seed or --seeds, got {given.seed} and {given.seeds}; leave one out")
+    if (given.recipe_name is None) == (given.recipe_of is None):
+        got = "none" if given.recipe_of is None else "both"
+        raise BadInput(f"expected --recipe or --recipe-of, got {got}; give one, such as --recipe sat")
+    again = None
+    if given.recipe_of is not None:
+        given, again = _as(given, given.recipe_of)
     with processes(given.device) as (world, device):
         try:
             if given.seeds is not None:
@@ -138,8 +156,26 @@ def command(given: TrainOptions) -> int:
                 raise
             return 2  # the first process says it
     if world.first:
+        if again is not None and (differs := again.differs(entrant.card.training)):
+            options.told(differs)
         _tell(entrant, given)
     return 0
+
+
+def _as(given: TrainOptions, spec: str) -> tuple[TrainOptions, Again]:
+    """The options that train an entrant again; what a user gives beside outweighs its card."""
+    from harness.suites.files import find_suite
+    from harness.training.again import trained_as
+
+    suite = find_suite(given.suite_name)
+    again = trained_as(spec, suite, synthetic=given.synthetic is not None)
+    if given.name is None:
+        raise BadInput(
+            f"expected --name with --recipe-of, got none; give another than {again.card.name}, such as {again.card.name}-again"
+        )
+    train_on = given.train_on or (None if given.dataset else again.train_on)
+    limit = again.images if given.limit is None else given.limit
+    return replace(given, recipe_name=again.recipe, train_on=train_on, limit=limit), again
 
 
 def _train(given: TrainOptions, world: World, device: str) -> TrainedEntrant:
@@ -149,7 +185,7 @@ def _train(given: TrainOptions, world: World, device: str) -> TrainedEntrant:
     with following_training(world.first) as following, asked_to_stop() as stop:
         return train(
             given.suite_name,
-            given.recipe_name,
+            given.recipe,
             name=given.name,
             changes=given.changes(),
             synthetic=given.synthetic,

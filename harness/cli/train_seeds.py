@@ -32,9 +32,9 @@ def train_seeds(given: TrainOptions, world: World, device: str) -> int:
         require_log(given.log)
     suite = find_suite(given.suite_name)
     suite = suite.on(given.dataset) if given.dataset else suite
-    recipe = changed_recipe(given.recipe_name, suite, given.changes(), given.synthetic is not None)
+    recipe = changed_recipe(given.recipe, suite, given.changes(), given.synthetic is not None)
     require_terms(recipe.method, suite.classes)
-    name = require_name(given.name or name_of(given.recipe_name))
+    name = require_name(given.name or name_of(given.recipe))
     numbers = shared.numbers(given.seeds or "", "--seeds", int)
     planned = Seeds({name: recipe}, tuple(dict.fromkeys(numbers))).planned()
     folder = own_folder() if given.out is None else given.out

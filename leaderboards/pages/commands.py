@@ -74,7 +74,8 @@ def of_board(records: Sequence[tuple[Record, Home]]) -> tuple[Command, ...]:
     for words, specs in runs.items():
         at = words.index("\n")
         again.append(shlex.join([*words[:at], "--entrants", ",".join(specs), *words[at + 1 :]]))
-    folders = dict.fromkeys(_path(record, home).rpartition("/")[0] for record, home in shown)
+    # the suite's folder, for partial records too: harness verify takes a record or such a folder
+    folders = dict.fromkeys("/".join(_path(record, home).split("/")[:3]) for record, home in shown)
     places = dict.fromkeys(home.root.name for _, home in shown)
     return (
         Command(

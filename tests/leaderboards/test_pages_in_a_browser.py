@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,15 +17,11 @@ from leaderboards.records.home import Home
 from leaderboards.records.schema import Flag, Record
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Page
 
 pytestmark = pytest.mark.pages
 
 RecordOf = Callable[..., Record]
-QUIET = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-)
 HOSTILE = "&\"'><img src=https://example.org/x onerror=document.title='pwned'><script>document.title='pwned'</script>"
 PAGES = (
     *(
@@ -46,29 +40,6 @@ PAGES = (
 ROBUST = "Robust accuracy, %: Measured"
 
 
-def without(what: str) -> None:
-    """Where a browser cannot be had, say how to get one; in continuous integration that is a failure."""
-    reason = f"expected {what}; install it with: pip install playwright, and the system's package chromium"
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if found is None:
-        without("chromium, chromium-browser or google-chrome on the PATH")
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        without("the package playwright")
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=found, args=list(QUIET))
-        yield launched
-        launched.close()
-
-
 def until(page: Page, expression: str, value: int) -> None:
     """Wait until a page's expression has a value. (Playwright's own waiting evaluates text inside the page, which its policy
     forbids.)"""
@@ -77,34 +48,6 @@ def until(page: Page, expression: str, value: int) -> None:
             return
         page.wait_for_timeout(50)
     raise AssertionError(f"expected {value} of {expression}, got {page.evaluate(expression)} after ten seconds")
-
-
-@dataclass
-class Visit:
-    """An open page, with all that it said on its console and all that it asked for."""
-
-    page: Page
-    said: list[str] = field(default_factory=list)
-    asked: list[str] = field(default_factory=list)
-
-
-@pytest.fixture
-def visit(browser: Browser) -> Iterator[Callable[..., Visit]]:
-    contexts = []
-
-    def open_page(path: Path, width: int = 1280, **options: Any) -> Visit:
-        context = browser.new_context(viewport={"width": width, "height": 800}, **options)
-        contexts.append(context)
-        visited = Visit(context.new_page())
-        visited.page.on("console", lambda message: visited.said.append(message.text))
-        visited.page.on("pageerror", lambda error: visited.said.append(str(error)))
-        visited.page.on("request", lambda request: visited.asked.append(request.url))
-        visited.page.goto(path.as_uri())
-        return visited
-
-    yield open_page
-    for context in contexts:
-        context.close()
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +104,7 @@ def sort_by(page: Page, heading: str) -> None:
     page.locator(f"#board th[aria-label='{heading}']").click()
 
 
-def test_every_page_opens_from_a_file_and_asks_for_nothing(site: Path, visit: Callable[..., Visit]) -> None:
+def test_every_page_opens_from_a_file_and_asks_for_nothing(site: Path, visit: Callable[..., Any]) -> None:
     pages = sorted(site.rglob("*.html"))
     assert len(pages) == 15
     for path in pages:
@@ -173,7 +116,7 @@ def test_every_page_opens_from_a_file_and_asks_for_nothing(site: Path, visit: Ca
         visited.page.context.close()
 
 
-def test_the_index_leads_to_the_board_and_the_board_to_an_entrant(site: Path, visit: Callable[..., Visit]) -> None:
+def test_the_index_leads_to_the_board_and_the_board_to_an_entrant(site: Path, visit: Callable[..., Any]) -> None:
     page = visit(site / "index.html").page
     page.get_by_role("link", name="Digits").click()
     assert page.get_by_role("heading", level=1).inner_text() == "Digits"
@@ -183,13 +126,13 @@ def test_the_index_leads_to_the_board_and_the_board_to_an_entrant(site: Path, vi
     assert page.get_by_role("heading", level=1).inner_text() == "Leaderboards"
 
 
-def test_the_board_starts_by_rank(board: Path, visit: Callable[..., Visit]) -> None:
+def test_the_board_starts_by_rank(board: Path, visit: Callable[..., Any]) -> None:
     page = visit(board).page
     comes_to_show(page, "hundred", "elsewhere", "half")
     assert page.locator("#board th[aria-sort]").get_attribute("aria-label") == "Rank"
 
 
-def test_a_column_is_sorted_by_number_and_empty_cells_stay_last(board: Path, visit: Callable[..., Visit]) -> None:
+def test_a_column_is_sorted_by_number_and_empty_cells_stay_last(board: Path, visit: Callable[..., Any]) -> None:
     visited = visit(board)
     odd, empty = HOSTILE[:59] + "…", ("elsewhere", "a" * 59 + "…")
     for order in (("hundred", "half", odd, "ten", "nine"), ("nine", "ten", odd, "half", "hundred")):
@@ -203,7 +146,7 @@ def test_a_column_is_sorted_by_number_and_empty_cells_stay_last(board: Path, vis
     assert visited.said == []
 
 
-def test_a_column_is_sorted_from_the_keyboard(board: Path, visit: Callable[..., Visit]) -> None:
+def test_a_column_is_sorted_from_the_keyboard(board: Path, visit: Callable[..., Any]) -> None:
     page = visit(board).page
     button = page.locator(f"#board th[aria-label='{ROBUST}'] [role=button]")
     button.focus()
@@ -226,7 +169,7 @@ SEARCHES = {
 }
 
 
-def test_search_finds_names_papers_and_words(board: Path, visit: Callable[..., Visit]) -> None:
+def test_search_finds_names_papers_and_words(board: Path, visit: Callable[..., Any]) -> None:
     visited = visit(board)
     stages = names(visited.page, "stages")
     field = visited.page.get_by_role("searchbox", name="Search")
@@ -245,14 +188,14 @@ def test_search_finds_names_papers_and_words(board: Path, visit: Callable[..., V
     assert [url for url in visited.asked if not url.startswith("data:")] == [board.as_uri()]
 
 
-def test_without_a_script_the_tables_are_plain_and_whole(board: Path, visit: Callable[..., Visit]) -> None:
+def test_without_a_script_the_tables_are_plain_and_whole(board: Path, visit: Callable[..., Any]) -> None:
     page = visit(board, java_script_enabled=False).page
     assert names(page)[:3] == ["hundred", "elsewhere", "half"]
     assert len(names(page)) == 7
     assert not page.locator(".tools").first.is_visible()
 
 
-def test_without_a_script_every_chart_is_a_picture(site: Path, visit: Callable[..., Visit]) -> None:
+def test_without_a_script_every_chart_is_a_picture(site: Path, visit: Callable[..., Any]) -> None:
     for name, charts in (("digits/index.html", 6), ("digits/hundred.html", 2)):
         page = visit(site / name, java_script_enabled=False).page
         assert page.locator(".plot svg").count() == page.locator(".plot").count() == charts
@@ -263,7 +206,7 @@ def found_words(page: Page) -> str:
     return page.locator("[data-tools-of=board] [role=status]").inner_text()
 
 
-def test_filters_narrow_the_board(board: Path, visit: Callable[..., Visit]) -> None:
+def test_filters_narrow_the_board(board: Path, visit: Callable[..., Any]) -> None:
     page = visit(board).page
     for filter_name, group, found in (
         ("Source", "published only", ["elsewhere", "a" * 59 + "…"]),
@@ -283,7 +226,7 @@ def test_filters_narrow_the_board(board: Path, visit: Callable[..., Visit]) -> N
     assert names(page) == ["elsewhere"]
 
 
-def test_columns_can_be_hidden_and_shown(board: Path, visit: Callable[..., Visit]) -> None:
+def test_columns_can_be_hidden_and_shown(board: Path, visit: Callable[..., Any]) -> None:
     page = visit(board).page
     heading = page.locator("#board th[aria-label='Energy: Mean E(x)']")
     assert heading.is_visible()
@@ -297,7 +240,7 @@ def test_columns_can_be_hidden_and_shown(board: Path, visit: Callable[..., Visit
     assert heading.is_visible()
 
 
-def test_a_board_is_downloaded(board: Path, visit: Callable[..., Visit]) -> None:
+def test_a_board_is_downloaded(board: Path, visit: Callable[..., Any]) -> None:
     page = visit(board, accept_downloads=True).page
     with page.expect_download() as begun:
         page.locator(".downloads").get_by_role("link", name="CSV").click()
@@ -311,7 +254,7 @@ def test_a_board_is_downloaded(board: Path, visit: Callable[..., Visit]) -> None
         page.go_back()
 
 
-def test_bibtex_is_shown_and_copied(board: Path, visit: Callable[..., Visit]) -> None:
+def test_bibtex_is_shown_and_copied(board: Path, visit: Callable[..., Any]) -> None:
     page = visit(board, permissions=["clipboard-read", "clipboard-write"]).page
     page.get_by_role("button", name="BibTeX of half").click()
     shown = page.locator("dialog code").inner_text()
@@ -331,7 +274,7 @@ def draw_all(page: Page) -> None:
     until(page, "document.querySelectorAll('.plot[data-chart]:not([data-drawn])').length", 0)
 
 
-def test_charts_are_drawn_by_vega_and_say_nothing_to_the_console(site: Path, visit: Callable[..., Visit]) -> None:
+def test_charts_are_drawn_by_vega_and_say_nothing_to_the_console(site: Path, visit: Callable[..., Any]) -> None:
     for name, charts in (("digits/index.html", 6), ("digits/hundred.html", 2)):
         visited = visit(site / name)
         draw_all(visited.page)
@@ -341,7 +284,7 @@ def test_charts_are_drawn_by_vega_and_say_nothing_to_the_console(site: Path, vis
     assert visited.page.locator("details.vega-actions, .vega-actions").count() == 0
 
 
-def test_a_tooltip_is_text(board: Path, visit: Callable[..., Visit]) -> None:
+def test_a_tooltip_is_text(board: Path, visit: Callable[..., Any]) -> None:
     visited = visit(board)
     draw_all(visited.page)
     chart = visited.page.locator("[data-chart=data-against-standard]")
@@ -359,7 +302,7 @@ def test_a_tooltip_is_text(board: Path, visit: Callable[..., Visit]) -> None:
     assert visited.said == []
 
 
-def test_charts_follow_the_theme(board: Path, visit: Callable[..., Visit]) -> None:
+def test_charts_follow_the_theme(board: Path, visit: Callable[..., Any]) -> None:
     inks = set()
     for scheme in ("light", "dark"):
         page = visit(board, color_scheme=scheme).page
@@ -369,7 +312,7 @@ def test_charts_follow_the_theme(board: Path, visit: Callable[..., Visit]) -> No
     assert inks == {"rgb(25, 27, 31)", "rgb(230, 232, 235)"}
 
 
-def test_three_chosen_entrants_are_compared(board: Path, visit: Callable[..., Visit]) -> None:
+def test_three_chosen_entrants_are_compared(board: Path, visit: Callable[..., Any]) -> None:
     visited = visit(board)
     page = visited.page
     for name in ("hundred", "elsewhere", HOSTILE[:60]):
@@ -403,7 +346,7 @@ def test_three_chosen_entrants_are_compared(board: Path, visit: Callable[..., Vi
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_no_page_breaks_the_accessibility_guidelines(site: Path, visit: Callable[..., Visit], scheme: str) -> None:
+def test_no_page_breaks_the_accessibility_guidelines(site: Path, visit: Callable[..., Any], scheme: str) -> None:
     """axe-core's rules of WCAG 2.2, levels A and AA, on every kind of page as it is used."""
     from axe_playwright_python.sync_playwright import Axe
 
@@ -419,7 +362,7 @@ def test_no_page_breaks_the_accessibility_guidelines(site: Path, visit: Callable
         assert told == [], name
 
 
-def test_no_page_scrolls_sideways(site: Path, visit: Callable[..., Visit]) -> None:
+def test_no_page_scrolls_sideways(site: Path, visit: Callable[..., Any]) -> None:
     for name in PAGES:
         page = visit(site / name.partition("#")[0]).page
         page.goto((site / name.partition("#")[0]).as_uri() + "#" + name.partition("#")[2])
@@ -460,7 +403,7 @@ FAINT = """() => {
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_text_stands_out_from_what_is_behind_it(site: Path, visit: Callable[..., Visit], scheme: str) -> None:
+def test_every_text_stands_out_from_what_is_behind_it(site: Path, visit: Callable[..., Any], scheme: str) -> None:
     backgrounds = set()
     for name in ("index.html", "digits/index.html", "digits/hundred.html"):
         page = visit(site / name, color_scheme=scheme).page
@@ -471,9 +414,7 @@ def test_every_text_stands_out_from_what_is_behind_it(site: Path, visit: Callabl
     assert brightness > 200 if scheme == "light" else brightness < 60
 
 
-def test_everything_that_acts_is_reached_from_the_keyboard_and_shows_it(
-    board: Path, visit: Callable[..., Visit]
-) -> None:
+def test_everything_that_acts_is_reached_from_the_keyboard_and_shows_it(board: Path, visit: Callable[..., Any]) -> None:
     page = visit(board).page
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.className") == "skip"
@@ -488,7 +429,7 @@ def test_everything_that_acts_is_reached_from_the_keyboard_and_shows_it(
     assert {"INPUT.", "DIV.box", "SPAN.dt-column-order", "A.name", "A.paper", "SUMMARY."} <= seen
 
 
-def test_a_picture_of_the_board_is_made(visit: Callable[..., Visit], tmp_path: Path) -> None:
+def test_a_picture_of_the_board_is_made(visit: Callable[..., Any], tmp_path: Path) -> None:
     """Of MNIST's records in the checkout; BOARD_PICTURE=leaderboards/board.png puts it where the README shows it."""
     from harness.run.site import suite_page
     from harness.suites.suite import SUITES
@@ -511,7 +452,7 @@ def test_a_picture_of_the_board_is_made(visit: Callable[..., Visit], tmp_path: P
     }
 
 
-def test_print_shows_the_whole_table(board: Path, visit: Callable[..., Visit]) -> None:
+def test_print_shows_the_whole_table(board: Path, visit: Callable[..., Any]) -> None:
     page = visit(board).page
     page.emulate_media(media="print")
     assert not page.locator(".tools").first.is_visible()
@@ -532,7 +473,7 @@ def seeded(tmp_path_factory: pytest.TempPathFactory, record_of: RecordOf, seed_o
 
 
 def test_a_click_shows_the_seeds_of_a_recipe_below_it_and_another_hides_them(
-    seeded: Path, visit: Callable[..., Visit]
+    seeded: Path, visit: Callable[..., Any]
 ) -> None:
     visited = visit(seeded)
     page = visited.page
@@ -550,7 +491,7 @@ def test_a_click_shows_the_seeds_of_a_recipe_below_it_and_another_hides_them(
 
 
 def test_seeds_stay_with_their_recipe_when_the_board_is_sorted_searched_and_narrowed(
-    seeded: Path, visit: Callable[..., Visit]
+    seeded: Path, visit: Callable[..., Any]
 ) -> None:
     page = visit(seeded).page
     page.locator("#board").get_by_role("button", name="3 seeds of sat").click()
@@ -566,7 +507,7 @@ def test_seeds_stay_with_their_recipe_when_the_board_is_sorted_searched_and_narr
     assert found_words(page) == "1 of 3 rows"
 
 
-def test_a_hidden_column_is_hidden_in_the_rows_of_seeds_too(seeded: Path, visit: Callable[..., Visit]) -> None:
+def test_a_hidden_column_is_hidden_in_the_rows_of_seeds_too(seeded: Path, visit: Callable[..., Any]) -> None:
     page = visit(seeded).page
     page.get_by_text("Columns", exact=True).click()
     page.get_by_role("checkbox", name="Ranked by").uncheck()
@@ -575,7 +516,7 @@ def test_a_hidden_column_is_hidden_in_the_rows_of_seeds_too(seeded: Path, visit:
     assert shown == {page.locator("#board thead th[data-place]:visible").count()}
 
 
-def test_seeds_are_chosen_to_be_compared(seeded: Path, visit: Callable[..., Visit]) -> None:
+def test_seeds_are_chosen_to_be_compared(seeded: Path, visit: Callable[..., Any]) -> None:
     page = visit(seeded).page
     page.locator("#board").get_by_role("button", name="3 seeds of trades").click()
     for seed in (1, 3):
@@ -585,7 +526,7 @@ def test_seeds_are_chosen_to_be_compared(seeded: Path, visit: Callable[..., Visi
     assert page.locator("#compared thead th").all_inner_texts() == ["Number", "trades-s1", "trades-s3"]
 
 
-def test_without_a_script_the_seeds_are_a_table_below(seeded: Path, visit: Callable[..., Visit]) -> None:
+def test_without_a_script_the_seeds_are_a_table_below(seeded: Path, visit: Callable[..., Any]) -> None:
     page = visit(seeded, java_script_enabled=False).page
     below = page.locator("[data-seeds-of=board]")
     assert below.locator("tbody .name").all_inner_texts() == [
