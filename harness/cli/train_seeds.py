@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 def train_seeds(given: TrainOptions, world: World, device: str) -> int:
     """Train <name>-s<seed> for each seed, what is there already left alone; tell of each, and of all. The exit status."""
     from harness.cli.train import judged
+    from harness.data.npz import npz_file
     from harness.experiments.held_out import held_out_table
     from harness.experiments.seeds import Seeds
     from harness.experiments.trials import Writing, ground
@@ -40,10 +41,11 @@ def train_seeds(given: TrainOptions, world: World, device: str) -> int:
     folder = own_folder() if given.out is None else given.out
     for one in planned:  # before any of them is trained
         require_free(one.trial.name, suite.name, folder, named=given.out is not None)
+    synthetic = npz_file(given.synthetic, suite.shape, suite.classes) if given.synthetic is not None else None
     place = ground(
         suite, folder, data_dir=given.data_dir, train_on=given.train_on, limit=given.limit, download=given.download,
         device=device,
-        writing=Writing(writable(folder), given.synthetic, given.force, given.log, page=True, world=world),
+        writing=Writing(writable(folder), synthetic, given.force, given.log, page=True, world=world),
     )  # fmt: skip
     trials = [one.trial for one in planned]
     if status := shared.train_missing(place, trials):

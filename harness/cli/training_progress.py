@@ -75,12 +75,13 @@ class Following(Observer):
         done = self._earlier + standing.pace.done * standing.pace.work.passes
         words = escape(escaped(f"{self._where(standing)}  {figures}".rstrip()))
         if self._task is None:
-            self._task = self._bar.add_task(words, total=whole, completed=done, left="")
+            self._task = self._bar.add_task(words, total=whole, left="")
         self._bar.update(self._task, total=whole, completed=done, description=words, left=self._left(standing))
 
     def _where(self, standing: Standing) -> str:
-        epoch = min(standing.epoch, standing.epochs)
-        at = f"epoch {epoch}/{standing.epochs}, step {standing.step}/{standing.steps}"
+        at = f"epoch {standing.epoch}/{standing.epochs}, step {standing.step}/{standing.steps}"
+        if standing.epoch > standing.epochs:
+            at = f"{standing.epochs} epochs done"
         return f"{self._name}  {at}" if self._name else at
 
     def _left(self, standing: Standing) -> str:

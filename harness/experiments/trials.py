@@ -7,13 +7,12 @@ settings is not trained again; one that another command made under its name is r
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.classifier.devices import devices
 from harness.data import datasets
 from harness.data.images import ImageSet
-from harness.data.npz import npz_file
 from harness.errors import BadInput
 from harness.experiments.measuring import Measuring
 from harness.measures.measure import Cost
@@ -61,7 +60,7 @@ class Writing:
     """
 
     zoo: Path | None = None
-    synthetic: ImageSet | Path | None = None
+    synthetic: ImageSet | None = None
     force: bool = False
     log: Kind | None = None
     page: bool = False
@@ -181,9 +180,6 @@ def ground(
     if limit is not None and limit > len(images):
         raise BadInput(f"expected at most {len(images)} training images, got {limit}; give a smaller --train-limit")
     images = images.first(limit)
-    if writing is not None and isinstance(writing.synthetic, Path):
-        synthetic = npz_file(writing.synthetic, suite.shape, suite.classes)
-        writing = replace(writing, synthetic=synthetic)
     return Ground(suite if train_on else suite.on(images.name), images, folder, device, train_on, writing or Writing())
 
 

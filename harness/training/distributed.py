@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -21,7 +22,8 @@ from torch.nn.parallel import DistributedDataParallel
 from harness.errors import BadInput
 
 _SYNC = "forward_sync_buffers"
-_UNSYNCED = {_SYNC if _SYNC in inspect.signature(DistributedDataParallel).parameters else "broadcast_buffers": False}
+_SAYS = inspect.signature(DistributedDataParallel).parameters
+_UNSYNCED: dict[str, Any] = {_SYNC if _SYNC in _SAYS else "broadcast_buffers": False}
 """BatchNorm's statistics are equal in all processes already: nothing sends them at each step. Newer torch has another word."""
 
 
