@@ -25,9 +25,9 @@ from leaderboards.records.schema import Distribution, Histogram, Measurement, Qu
 COMPUTED = ("standard", "autoattack", "energies", "smoothness")
 """Measures whose numbers are computed again."""
 
-FROM_ARRAYS = ("bounded", "square-gain", "zero-gradients")
+FROM_ARRAYS = ("bounded", "square-gain", "zero-gradients", CHANCE, PERMUTED)
 """Flags that follow from arrays: a record has them exactly where the arrays give them. Of AutoAttack
-the last one follows from none: it counts zero gradients while it runs."""
+the first two alone do: it counts zero gradients while it runs."""
 
 
 def recomputed(evidence: Evidence, findings: Findings) -> None:
