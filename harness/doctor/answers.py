@@ -47,7 +47,7 @@ def logits(subject: Subject) -> list[Finding]:
     low, high = float(subject.logits.min()), float(subject.logits.max())
     if low >= 0 and high <= 1:
         return [
-            warning(
+            fault(
                 "probabilities",
                 f"every output lies between {low:.3g} and {high:.3g}: a sigmoid, or probabilities of some other kind",
                 "Where they are near 0 or 1 their gradient is zero, which hides it from attacks.",
@@ -67,7 +67,7 @@ def scale(subject: Subject) -> list[Finding]:
     saturated = float((odds > SATURATED).float().mean()) if len(odds) else 0.0
     fitted = fit(answers, y)
     numbers = {"scale": fitted.scale, "saturated": saturated, "largest": float(answers.abs().max())}
-    seen = f"the logits' best factor is {fitted.scale:.3g}; {percent(saturated)} of the right answers are 1 in float32's softmax"
+    seen = f"the labels call for logits times {fitted.scale:.3g}; {percent(saturated)} of the right answers round to certainty"
     advice = "Divide the logits by their temperature inside the entrant; predictions do not change."
     # without a wrong answer the likelihood calls for ever larger logits: too small cannot be told
     too_small = fitted.scale > FURTHEST and fitted.error > 0 and bool((~right).any())

@@ -114,7 +114,7 @@ def _radii(subject: Subject, x: Tensor, y: Tensor) -> list[Finding]:
         noisy &= subject.answers(_moved(x, _noise(x, number), threat)).argmax(1) == y
     kept, by_noise = float(near.float().mean()), float(noisy.float().mean())
     if by_noise < kept - MISLED:
-        seen = f"{percent(1 - by_noise)} of {len(x)} predictions change by noise of size eps, {percent(1 - kept)} along the gradient"
+        seen = f"{percent(1 - by_noise)} of {len(x)} predictions change by noise within eps, {percent(1 - kept)} by gradients"
         meaning = "Noise does more than an attack: gradients are hidden."
         return [
             fault(

@@ -91,12 +91,12 @@ def _ranges(x: Tensor) -> Iterator[Hypothesis]:
 
 
 def _normalised(how: str, mean: tuple[float, ...], std: tuple[float, ...], x: Tensor) -> Hypothesis:
-    text = f"mean={_list(mean)} std={_list(std)}"
+    text = f"@mean={_list(mean)}@std={_list(std)}"
     return Hypothesis(
         "normalisation",
         how,
         _scaled([1 / s for s in std], [-m / s for m, s in zip(mean, std, strict=True)]),
-        f"Put the normalisation inside the entrant ({text}; docs/doctor.md shows how), not before it.",
+        f"Put it inside the entrant: checkpoint:FILE@ARCHITECTURE{text}, or x = (x - mean) / std at the start of forward.",
         "It expects normalised images. Normalised outside, eps would be counted in other units.",
     )
 

@@ -60,8 +60,7 @@ def train_mode(subject: Subject) -> list[Finding]:
                 "train-mode",
                 f"active as in training, though the network is in eval mode: {layers} in one forward pass",
                 "Logits are random, or depend on the other images of the batch.",
-                "Give F.dropout training=self.training, use nn.Dropout, and BatchNorm with running statistics; let .eval() reach"
-                " every part.",
+                "Give F.dropout training=self.training, and BatchNorm running statistics; let .eval() reach every part.",
                 **{kind.lower(): n for kind, n in watch.active.items()},
             )
         ]

@@ -85,8 +85,8 @@ def of_predictions(predictions: np.ndarray, labels: np.ndarray, classes: int) ->
     meant = permuted(predictions, labels, classes)
     if meant is not None:
         message = (
-            f"{correct} of {n} examples are right, and {100 * meant:.0f} % if classes are renamed: the entrant's order of classes"
-            " is not the suite's; see harness doctor"
+            f"{correct} of {n} examples are right, and {100 * meant:.0f} % if classes are renamed: the entrant has another order of"
+            " classes; see harness doctor"
         )
         return (Flag(code=PERMUTED, message=message),)
     if at_chance(correct, n, classes):

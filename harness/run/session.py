@@ -14,6 +14,7 @@ from harness.data.parts import partly
 from harness.errors import BadInput, one_line
 from harness.measures import Measure
 from harness.run.completion import completing, waiting
+from harness.run.early import warning_early
 from harness.run.estimate import estimate
 from harness.run.executors.executor import Executor, Report
 from harness.run.findings import write_findings
@@ -81,6 +82,7 @@ class Session:
         A bounded answer that does not stand is completed, which brings tasks that were not in the plan. Whatever ends the run
         early, what is measured goes into records before the exception leaves.
         """
+        report = warning_early(self.plan, self.todo, self.store, report, self.tell)
         try:
             executor(self.plan, self.todo, self.store, report)
             if (rest := completing(self.plan, self.store)) is not None:

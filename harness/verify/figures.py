@@ -15,6 +15,7 @@ import numpy as np
 
 from harness.errors import one_line
 from harness.measures import Energies, Measure, RobustAccuracy, Smoothness, StandardAccuracy
+from harness.measures.signs import CHANCE, PERMUTED
 from harness.verify.evidence import Evidence
 from harness.verify.verdict import Findings
 from leaderboards.records.files import line

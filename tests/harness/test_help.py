@@ -29,6 +29,7 @@ def imported_by(program: str) -> set[str]:
         "list measures",
         "list recipes",
         "list entrants",
+        "doctor",
         "render",
         "export",
         "verify",
