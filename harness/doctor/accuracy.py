@@ -30,6 +30,9 @@ PROMISING = 0.25
 STEPS = 3
 """How many causes are looked for, one after another."""
 
+BETTER = 0.2
+"""Part of the way from chance to always right that no network should stay below."""
+
 SHIFTS = (1, -1, 2, -2, 3, -3)
 """By how many places images and labels may be out of step."""
 
@@ -239,6 +242,15 @@ def _level(subject: Subject, state: _State, right: np.ndarray) -> Sequence[Findi
             "Look at its accuracy where it was trained; no order, range or size of the images that was tried helps."
         )
         return [fault("chance-level", seen, meaning, advice, accuracy=correct / n, one_class=share)]
+    chance = 1 / subject.suite.classes
+    if correct / n < chance + BETTER * (1 - chance):
+        seen = (
+            f"{correct} of {n} images are right, which is little more than chance for {subject.suite.classes} classes"
+        )
+        meaning = "Something is wrong, or two things at once: no single change that was tried makes it better."
+        return [
+            warning("chance-level", seen, meaning, "Look at its accuracy where it was trained.", accuracy=correct / n)
+        ]
     return [
         fine(
             "accuracy",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import product
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -17,7 +17,7 @@ from zoo.faults import one_line
 FEW, TRIED = 8, 32
 """Images by which the form is seen, and images on which another one is tried."""
 
-SIDES = (8, 28, 32, 64, 224)
+SIDES = (8, 16, 28, 32, 64, 224)
 """Of images that classifiers are made for."""
 
 
@@ -82,23 +82,23 @@ def _refused(subject: Subject, x: Tensor, y: Tensor, error: Exception) -> Findin
 def _taken(subject: Subject, x: Tensor) -> Iterator[tuple[str, Tensor]]:
     """Other forms of the images that the network takes, and what it says to them."""
     sides = [side for side in SIDES if (side, side) != tuple(x.shape[2:])]
-    channels = {1: 3, 3: 1}.get(x.shape[1])
-    for how, other in (
-        ("in half precision", lambda: x.half()),
-        ("in double precision", lambda: x.double()),
-        *((f"with {c} channels", lambda c=c: _with_channels(x, c)) for c in ([channels] if channels else [])),
-        ("as rows of pixels, (N, C*H*W)", lambda: x.flatten(1)),
-        ("as (N, H, W, C)", lambda: x.permute(0, 2, 3, 1).contiguous()),
-        *((f"resized to {side}x{side}", lambda side=side: resized(x, side)) for side in sides),
-        *(
-            (f"resized to {side}x{side}, with {c} channels", lambda side=side, c=c: resized(_with_channels(x, c), side))
-            for side, c in product(sides, [channels] if channels else [])
-        ),
-    ):
+    channels = {1: 3, 3: 1}.get(x.shape[1], 0)
+    forms: list[tuple[str, Callable[[Tensor], Tensor]]] = [
+        ("in half precision", Tensor.half),
+        ("in double precision", Tensor.double),
+        ("as rows of pixels, (N, C*H*W)", lambda x: x.flatten(1)),
+        ("as (N, H, W, C)", lambda x: x.permute(0, 2, 3, 1).contiguous()),
+    ]
+    if channels:
+        forms.append((f"with {channels} channels", partial(_with_channels, channels=channels)))
+    forms += [(f"resized to {side}x{side}", partial(resized, side=side)) for side in sides]
+    for side in sides if channels else ():
+        how = f"resized to {side}x{side}, with {channels} channels"
+        forms.append((how, lambda x, side=side: resized(_with_channels(x, channels), side)))  # type: ignore[misc]
+    for how, form in forms:
         try:
-            out = subject.raw(other())
-        except torch.OutOfMemoryError:
-            continue
+            subject.raw(form(x[:2]))  # a refusal must cost little
+            out = subject.raw(form(x))
         except Exception:  # noqa: BLE001  this form is not the one either
             continue
         if isinstance(out, Tensor):

@@ -85,7 +85,7 @@ def of_predictions(predictions: np.ndarray, labels: np.ndarray, classes: int) ->
     meant = permuted(predictions, labels, classes)
     if meant is not None:
         message = (
-            f"{correct} of {n} examples are right, and {100 * meant:.0f} % if classes are renamed: the entrant has another order of"
+            f"{correct} of {n} examples are right, and {100 * meant:.0f} % if classes are renamed: another order of"
             " classes; see harness doctor"
         )
         return (Flag(code=PERMUTED, message=message),)
@@ -104,11 +104,9 @@ def likeness(logits: Tensor) -> str:
     with torch.no_grad():
         wide = logits.double()
         total = wide.sum(1)
-        if (
-            bool((wide >= -1e-6).all())
-            and float(total.min()) > 0
-            and float(total.std(correction=0) / total.mean()) < 1e-4
-        ):
+        even = float(total.min()) > 0 and float(total.std(correction=0) / total.mean()) < 1e-4
+        constant = bool((wide == wide[:1]).all())  # the same for every image: that is another fault
+        if even and not constant and bool((wide >= -1e-6).all()):
             return PROBABILITIES
         if bool((wide <= 1e-6).all()) and float(wide.logsumexp(1).abs().max()) < 1e-3:
             return LOG_PROBABILITIES
