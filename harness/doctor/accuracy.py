@@ -30,6 +30,9 @@ PROMISING = 0.25
 STEPS = 3
 """How many causes are looked for, one after another."""
 
+LOW, TOGETHER = 0.5, 64
+"""Accuracy below which a change of the images is tried with classes renamed, and on so many images."""
+
 BETTER = 0.2
 """Part of the way from chance to always right that no network should stay below."""
 
@@ -103,6 +106,11 @@ def accuracy(subject: Subject) -> list[Finding]:
         state, right = best.state, best.right
         if best.check == "batch-norm":
             break
+    if not found and state.accuracy < LOW:
+        before = state.accuracy
+        for one in _both(subject, state):
+            found.append(_finding(before, one, len(one.right)))
+            state, right = one.state, one.right
     if found and not at_chance(int(right.sum()), len(right), subject.suite.classes):
         return found
     return [*found, *_level(subject, state, right)]
@@ -156,6 +164,26 @@ def _shown(subject: Subject, hypothesis: Hypothesis, x: Tensor, y: Tensor) -> _S
         return None
     fits = logits.dim() == 2 and logits.shape == (len(x), subject.suite.classes) and bool(logits.isfinite().all())
     return _State(changed, logits, y) if fits else None
+
+
+def _both(subject: Subject, state: _State) -> list[_Better]:
+    """Changed images with classes renamed, where the two together are much better: each alone may tell nothing."""
+    y, classes = np.asarray(state.y.cpu()), subject.suite.classes
+    tried: list[tuple[float, Hypothesis, _Better]] = []
+    for hypothesis in of_images(state.x):
+        shown = _shown(subject, hypothesis, state.x[:TOGETHER], state.y[:TOGETHER])
+        if shown is not None:
+            renamed = next(_labels(shown, classes, set()))
+            tried.append((renamed.accuracy, hypothesis, renamed))
+    if not tried:
+        return []
+    _, hypothesis, renamed = max(tried, key=lambda one: one[0])
+    alone = predictions_meant(state.predicted[:TOGETHER], y[:TOGETHER], classes) == y[:TOGETHER]
+    if renamed.accuracy < LOW or not _significant(alone, renamed.right):
+        return []
+    how = f"{hypothesis.how}, and {renamed.how}"
+    first = _Better(renamed.state, hypothesis.check, how, hypothesis.meaning, hypothesis.advice, renamed.right)
+    return [first, replace(renamed, how=how)]
 
 
 def _labels(state: _State, classes: int, known: set[str]) -> Iterator[_Better]:
