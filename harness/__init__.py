@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 
     from harness.check.comparison import Comparison as Comparison
     from harness.check.comparison import compare as compare
+    from harness.doctor.finding import Diagnosis as Diagnosis
     from harness.errors import BadInput as BadInput
     from harness.run.judge import Judgement as Judgement
+    from harness.run.judge import Model
     from harness.run.judge import NotMeasured as NotMeasured
     from harness.run.judge import judge as judge
     from harness.run.judge import load as load
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from harness.training.entrant import TrainedEntrant as TrainedEntrant
     from harness.training.entrant import train as train
     from harness.verify.verdict import Verdict
+
+    def doctor(model: Model, suite: Suite | str = "digits", **options: Any) -> Diagnosis: ...
 
     def suites() -> dict[str, Suite]: ...
 
@@ -38,6 +42,7 @@ __version__ = "0.1.0"
 _PLACES = {
     "BadInput": "harness.errors",
     "Comparison": "harness.check.comparison",
+    "Diagnosis": "harness.doctor.finding",
     "Judgement": "harness.run.judge",
     "NotMeasured": "harness.run.judge",
     "TrainedEntrant": "harness.training.entrant",
@@ -50,11 +55,13 @@ _PLACES = {
 __all__ = [
     "BadInput",
     "Comparison",
+    "Diagnosis",
     "Judgement",
     "NotMeasured",
     "TrainedEntrant",
     "__version__",
     "compare",
+    "doctor",
     "judge",
     "load",
     "suites",
@@ -64,7 +71,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    if name in ("suites", "verify"):
+    if name in ("doctor", "suites", "verify"):
         return import_module(f"harness.{name}")  # a package that can be called
     if name not in _PLACES:
         raise AttributeError(f"module 'harness' has no attribute {name!r}")

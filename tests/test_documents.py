@@ -58,6 +58,14 @@ def test_the_first_example_of_the_python_guide_prints_what_it_says(
     assert said[1] in capsys.readouterr().out
 
 
+def test_the_example_of_the_guide_to_the_doctor_runs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (source,) = fenced("docs/doctor.md")
+    run(source, monkeypatch, tmp_path)
+    assert "fault: probabilities: no output is negative" in capsys.readouterr().out
+
+
 def test_the_example_of_the_guide_to_generation_runs_and_its_file_is_one(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -59,6 +59,7 @@ HARNESS = (
     ("attacks", "sampling", "features"),
     ("measures", "training"),
     ("run",),
+    ("doctor",),
     ("check",),
     ("verify",),
     ("experiments",),

@@ -92,6 +92,10 @@ class PythonEntrant:
         """The sha256 covers the model's tensors and the source files of the callable and of the model's classes."""
         return _construct(self.module, self.attribute)[1]
 
+    def built(self) -> nn.Module:
+        """The model as the callable gave it, whatever it takes and gives; to be looked at, not changed."""
+        return _construct(self.module, self.attribute)[0]
+
     def load(self) -> nn.Module:
         """A copy of the model, which is constructed once a process. Raises EntrantError where it does not fit."""
         model = _construct(self.module, self.attribute)[0]

@@ -89,6 +89,10 @@ class ModelEntrant:
         except (OSError, TypeError):
             return self.token
 
+    def built(self) -> nn.Module:
+        """The model itself; to be looked at, not changed."""
+        return self.model
+
     def load(self) -> nn.Module:
         """A copy of the model on the CPU, in eval mode, float32, frozen; the model itself where it cannot be copied."""
         model = self.model

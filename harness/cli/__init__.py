@@ -22,6 +22,7 @@ class _Lazy(click.Group):
 
     verbs = {
         "list": "What there is: suites, measures, recipes, entrants.",
+        "doctor": "Look for what is wrong with an entrant, in seconds.",
         "run": "Measure entrants on a suite and render its leaderboard.",
         "train": "Train an entrant.",
         "experiment": "Vary one thing, train and measure every variant alike, compare them.",

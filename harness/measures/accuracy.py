@@ -13,6 +13,7 @@ from harness.classifier.logits import natural_logits
 from harness.data.images import Examples
 from harness.measures.intervals import proportion
 from harness.measures.measure import Cost, Measure, Note, ShardResult, Summary, flags_of
+from harness.measures.signs import LOG_PROBABILITIES, likeness, of_predictions
 from harness.threat import ThreatModel
 from leaderboards.board.labels import label
 from leaderboards.records.schema import Quantity
@@ -48,14 +49,23 @@ class StandardAccuracy(Measure):
         return Cost(forward=1)
 
     def __call__(self, model: nn.Module, examples: Examples, threat: ThreatModel) -> ShardResult:
-        predicted = natural_logits(model, examples).argmax(1)
+        logits = natural_logits(model, examples)
+        predicted = logits.argmax(1)
+        # that they may be probabilities is AutoAttack's own doubt: said once
+        notes = (Note(LOG_PROBABILITIES, _CONSTANT, 0),) if likeness(logits) == LOG_PROBABILITIES else ()
         return ShardResult(
             {
                 "correct": (predicted == examples.y).cpu().numpy(),
                 "prediction": predicted.cpu().numpy().astype(np.int32),
                 "label": examples.y.cpu().numpy().astype(np.int32),
-            }
+            },
+            notes,
         )
 
     def summarise(self, arrays: Mapping[str, np.ndarray], notes: Sequence[Note]) -> Summary:
-        return Summary({"standard_accuracy": proportion(arrays["correct"])}, flags_of(notes))
+        classes = int(max(arrays["prediction"].max(), arrays["label"].max())) + 1
+        flags = of_predictions(arrays["prediction"], arrays["label"], classes)
+        return Summary({"standard_accuracy": proportion(arrays["correct"])}, (*flags_of(notes), *flags))
+
+
+_CONSTANT = "the outputs are log-probabilities: E(x) is 0 for every image, and energies say nothing; see harness doctor"

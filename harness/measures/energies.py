@@ -40,10 +40,10 @@ from harness.measures.calibration import (
 from harness.measures.distributions import DELTA_EDGES, ENERGY_EDGES, Bins, distribution
 from harness.measures.intervals import proportion, standard_deviation
 from harness.measures.measure import Cost, Note, ShardResult, Summary, batch_notes, flags_of, generator_of
-from harness.measures.zero_gradients import hides, reason, warning
+from harness.measures.zero_gradients import HIDDEN, hides, reason, warning
 from harness.threat import ThreatModel
 from leaderboards.board.labels import label
-from leaderboards.records.schema import Distribution, Quantity, Unit, Value
+from leaderboards.records.schema import Distribution, Flag, Quantity, Unit, Value
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,25 @@ class Energies(CalibratedMeasure):
         flags = flags_of(notes)
         if zero.any():
             flags = (*flags, warning("the cross-entropy", zero))
+        flags = (*flags, *self._misled(arrays))
         return Summary(values, flags, distributions)
+
+    def _misled(self, arrays: Mapping[str, np.ndarray]) -> tuple[Flag, ...]:
+        """A flag where attacks without gradients break much that every attack by gradient left: these are misled then."""
+        run = [name for name in self.attacks if correct_array(name) in arrays]
+        by_gradient = [arrays[correct_array(name)] for name in run if self.attacks[name].by_gradient]
+        without = [arrays[correct_array(name)] for name in run if not self.attacks[name].by_gradient]
+        if not by_gradient or not without:
+            return ()
+        left = np.all(by_gradient, axis=0)
+        more = int((left & ~np.all(without, axis=0)).sum())
+        if more <= HIDDEN * len(left):
+            return ()
+        message = (
+            f"attacks without gradients broke {more} of {len(left)} examples that every attack by gradient had left: gradients"
+            " may be hidden; see harness doctor"
+        )
+        return (Flag(code="square-gain", message=message),)
 
 
 NATURAL = ("marginal_energy", "joint_energy")

@@ -52,9 +52,14 @@ def _joined_provenance(shards: Sequence[Shard]) -> tuple[Provenance, tuple[Flag,
     return last, tuple(flags)
 
 
+def joined_arrays(shards: Sequence[Shard]) -> dict[str, np.ndarray]:
+    """The arrays of shards in order, joined."""
+    return {name: np.concatenate([shard.arrays[name] for shard in shards]) for name in shards[0].arrays}
+
+
 def measurement(measure: Measure, shards: Sequence[Shard], arrays_folder: Path, shard_size: int) -> Measurement:
     """All shards of one measure, in order, as a measurement; its per-sample arrays are written to the folder."""
-    joined = {name: np.concatenate([shard.arrays[name] for shard in shards]) for name in shards[0].arrays}
+    joined = joined_arrays(shards)
     summary = measure.summarise(joined, [note for shard in shards for note in shard.notes])
     provenance, flags = _joined_provenance(shards)
     beside = {name: array for name, array in joined.items() if name not in measure.working_arrays}
@@ -191,8 +196,7 @@ def _exhibit(measure: Measure, found: Measurement, tasks: Sequence[Task], store:
         return
     shards = [shard for task in tasks if (shard := store.read(task.key)) is not None]
     if len(shards) == len(tasks):
-        joined = {name: np.concatenate([shard.arrays[name] for shard in shards]) for name in shards[0].arrays}
-        measure.exhibit(joined, place, found.arrays.sha256)
+        measure.exhibit(joined_arrays(shards), place, found.arrays.sha256)
         write_atomically(marker, found.arrays.sha256.encode())
 
 

@@ -140,7 +140,7 @@ def load(
     Raises EntrantError where it is not known, or its files are not here and `download` is not asked for.
     """
     chosen = find_suite(suite) if isinstance(suite, str) else suite
-    entrant = _entrant(name, None, chosen, Path(model_dir), allow_pickle)
+    entrant = entrant_of(name, None, chosen, Path(model_dir), allow_pickle)
     if download and entrant.missing():
         entrant.fetch()
     entrant.weights()  # says what is missing
@@ -197,7 +197,7 @@ def judge(
         request = Request(
             suite=chosen,
             measures=attacked_by(_measures(measures, chosen), engine, search),
-            entrants=(_entrant(model, name, chosen, Path(model_dir), allow_pickle),),
+            entrants=(entrant_of(model, name, chosen, Path(model_dir), allow_pickle),),
             named=True,
             out=Path(out or nowhere),
             device=on[0],
@@ -246,7 +246,10 @@ def _measures(wanted: Sequence[Measure | str] | None, suite: Suite) -> tuple[Mea
     return (*(chosen_measures(names, suite) if names or not own else ()), *own)
 
 
-def _entrant(model: Model, name: str | None, suite: Suite, model_dir: Path, allow_pickle: Sequence[str]) -> zoo.Entrant:
+def entrant_of(
+    model: Model, name: str | None, suite: Suite, model_dir: Path, allow_pickle: Sequence[str]
+) -> zoo.Entrant:
+    """What can be judged as an entrant; `name` is for what lives in memory. Raises EntrantError for what is none."""
     if isinstance(model, str):
         return chosen_entrants(
             [model], suite, model_dir=model_dir, own_folders=own_folders(), allow_pickle=allow_pickle,

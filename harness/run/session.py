@@ -15,6 +15,7 @@ from harness.errors import BadInput, one_line
 from harness.measures import Measure
 from harness.run.completion import completing, waiting
 from harness.run.earlier import earlier
+from harness.run.early import warning_early
 from harness.run.executors.executor import Executor, Report, queue
 from harness.run.executors.in_process import in_process
 from harness.run.executors.place import Assignment
@@ -97,6 +98,7 @@ class Session:
         A bounded answer that does not stand is completed, which brings tasks that were not in the plan. Whatever ends the run
         early, what is measured goes into records before the exception leaves. `heard` takes how far the work is.
         """
+        report = warning_early(self.plan, self.todo, self.store, report, self.tell)
         try:
             if heard is not unheard and self.todo:
                 heard(earlier(self.plan, self.store, self.out))

@@ -15,6 +15,7 @@ import numpy as np
 
 from harness.errors import one_line
 from harness.measures import Energies, Measure, RobustAccuracy, Smoothness, StandardAccuracy
+from harness.measures.signs import CHANCE, PERMUTED
 from harness.verify.evidence import Evidence
 from harness.verify.verdict import Findings
 from leaderboards.records.files import line
@@ -25,9 +26,9 @@ from leaderboards.records.schema import Distribution, Histogram, Measurement, Qu
 COMPUTED = ("standard", "autoattack", "energies", "smoothness")
 """Measures whose numbers are computed again."""
 
-FROM_ARRAYS = ("bounded", "square-gain", "zero-gradients")
+FROM_ARRAYS = ("bounded", "square-gain", "zero-gradients", CHANCE, PERMUTED)
 """Flags that follow from arrays: a record has them exactly where the arrays give them. Of AutoAttack
-the last one follows from none: it counts zero gradients while it runs."""
+the first two alone do: it counts zero gradients while it runs."""
 
 
 def recomputed(evidence: Evidence, findings: Findings) -> None:

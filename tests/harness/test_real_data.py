@@ -6,10 +6,13 @@ import gzip
 from pathlib import Path
 
 import pytest
+import torch
 
 from harness.data import datasets
 from harness.data.parts import KNOWN_PARTS, first_examples
-from harness.run.judge import judge
+from harness.doctor.examination import doctor
+from harness.doctor.hypotheses import NORMALISATIONS
+from harness.run.judge import judge, load
 from harness.suites.suite import SUITES
 from leaderboards.records.files import read_record
 from zoo.checkpoints import SHIPPED
@@ -84,3 +87,27 @@ def test_a_shipped_entrant_has_the_standard_accuracy_of_its_record(name: str, ci
     record = read_record(committed)
     assert (found.suite, found.entrant.weights_sha256) == (record.suite, record.entrant.weights_sha256)
     assert accuracy == record.measurements["standard"].values["standard_accuracy"]
+
+
+MNIST_ENTRANTS = sorted(path.stem for path in (SHIPPED / "mnist").glob("*.json"))
+
+
+@pytest.mark.parametrize("name", MNIST_ENTRANTS)
+def test_the_doctor_finds_nothing_in_an_entrant_of_mnist(name: str, mnist: Path) -> None:
+    found = doctor(name, "mnist", data_dir=mnist, device="cpu")
+    assert (found.faults, found.warnings) == ((), ()), str(found)
+
+
+@pytest.mark.parametrize("name", [*CIFAR10_ENTRANTS, "python:zoo.pyautoattack:resnet18"])
+def test_the_doctor_finds_nothing_in_an_entrant_of_cifar10(name: str, cifar10: Path) -> None:
+    found = doctor(name, "cifar10", data_dir=cifar10, device="cpu")
+    assert (found.faults, found.warnings) == ((), ()), str(found)
+
+
+def test_the_doctor_sees_that_a_network_of_cifar10_expects_normalised_images_or_another_order(cifar10: Path) -> None:
+    network = load("sat-compact", "cifar10")
+    mean, std = (torch.tensor(NORMALISATIONS["cifar10"][part]).view(1, 3, 1, 1) for part in (0, 1))
+    for change, expected in ((lambda x: x * std + mean, "normalisation"), (lambda x: x.transpose(2, 3), "image-order")):
+        (found,) = doctor(lambda x, change=change: network(change(x)), "cifar10", data_dir=cifar10, device="cpu").faults
+        assert found.check == expected
+    assert "CIFAR-10's mean" in doctor(lambda x: network(x * std + mean), "cifar10", data_dir=cifar10).faults[0].seen
