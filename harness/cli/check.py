@@ -17,8 +17,11 @@ from harness.check.statistics import Outcome
 from harness.check.verdict import Verdict
 from harness.classifier.devices import devices
 from harness.cli import options
+from harness.cli.progress import Display
+from harness.measures import MEASURES
 from harness.run.executors.place import JobFailed
 from harness.run.folders import output_folder, own_folders
+from harness.run.forecast import Forecast, costs_on
 from harness.run.inputs import sources
 from harness.run.selection import Faults
 from harness.run.store import Store
@@ -127,12 +130,15 @@ def command(given: CheckOptions) -> int:
     beside = sources(
         suite, data_dir=given.data_dir, download=given.download, fits=shards / "fits", inception_weights=None
     )
+    display = Display(f"check {judged.name}, this look", Forecast(costs_on(suite, MEASURES.values())))
     checking = Checking(
         judged, suite, baseline, gates, Store(shards), beside, on, values,
-        seed=given.seed, full=given.full, told=options.told, workers=given.workers,
+        seed=given.seed, full=given.full, told=options.told, heard=display.heard,
+        workers=given.workers,
     )  # fmt: skip
     try:
-        verdict = checking()
+        with display.shown():
+            verdict = checking()
     except JobFailed as error:
         options.told(f"harness: error: {judged.name}: {error}")
         return 1
