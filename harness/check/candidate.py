@@ -22,9 +22,10 @@ from harness.measures.calibration import Scaled, calibrated_on
 from harness.measures.energies import correct_array
 from harness.measures.measure import generator_of
 from harness.run.executors.place import Place, Workers, results
-from harness.run.group import Group, groups
+from harness.run.group import Group, groups, queued
 from harness.run.parts import Parts
 from harness.run.plan import Plan, Task, shards
+from harness.run.progress import Ended, Heard, Queue, unheard
 from harness.run.store import Shard, Store
 
 
@@ -66,6 +67,8 @@ class Candidate:
     plan: Plan
     store: Store
     workers: Workers
+    heard: Heard = unheard
+    """Takes how far the work is; what is queued is what the next look needs."""
 
     @property
     def shards(self) -> list[tuple[int, int]]:
@@ -90,15 +93,23 @@ class Candidate:
         tasks = self.plan.of(0, measure)
         found = {task.start: self.store.read(task.key, task.measure.heavy_arrays) for task in tasks}
         missing = [task for task in tasks if found[task.start] is None]
-        for job, made in results(
-            self.workers,
-            [Group(group, self.store) for group in groups(missing, self.workers.count, self.plan.suite.shape)],
-        ):
+        waiting = groups(missing, self.workers.count, self.plan.suite.shape)
+        self._announce(waiting)
+        for job, made in results(self.workers, [Group(group, self.store) for group in waiting]):
             assert isinstance(job, Group)
+            self._end(job.tasks)
             for task, shard in zip(job.tasks, made, strict=True):
                 Parts(self.store).complete(task, shard)
                 found[task.start] = shard
         return [shard for shard in found.values() if shard is not None]
+
+    def _announce(self, waiting: Sequence[Sequence[Task]]) -> None:
+        """Say what is measured now, for this look."""
+        judged = self.plan.judged[0]
+        self.heard(Queue(tuple(queued(judged, group) for group in waiting), self.workers.count))
+
+    def _end(self, tasks: Sequence[Task]) -> None:
+        self.heard(Ended(self.plan.judged[0].name, tasks[0].measure.name, tasks[0].start))
 
     def pgd(self, examples: np.ndarray) -> np.ndarray:
         """(m,) bool: left correct by PGD-20, for m examples (indices, rising)."""
@@ -144,9 +155,11 @@ class Candidate:
         for stage, ahead in zip(stages, (*stages[1:], None), strict=True):
             through = SURVIVED if ahead is None else STAGES.index(ahead)
             left = [task for task in tasks if _reached(measure, state[task.start]) < through]
-            jobs = [Group(group, self.store, through) for group in groups(left, self.workers.count, suite.shape)]
-            for job, made in results(self.workers, jobs):
+            waiting = groups(left, self.workers.count, suite.shape)
+            self._announce(waiting)
+            for job, made in results(self.workers, [Group(group, self.store, through) for group in waiting]):
                 assert isinstance(job, Group)
+                self._end(job.tasks)
                 for task, shard in zip(job.tasks, made, strict=True):
                     self._keep(task, shard, whole=_reached(measure, shard) == SURVIVED)
                     state[task.start] = shard

@@ -28,6 +28,7 @@ from harness.run.executors.executor import workers_on
 from harness.run.findings import suite_info
 from harness.run.inputs import read_images
 from harness.run.plan import Judged, Plan, make_plan
+from harness.run.progress import Heard, unheard
 from harness.run.selection import Faults, chosen_entrants, find_files
 from harness.run.store import Store
 from harness.suites.suite import Suite
@@ -173,6 +174,8 @@ class Checking:
     """Measure everything, also when decided: for all lost examples."""
     told: Callable[[str], None] = lambda line: None
     """Called with a line of text at the start and after each look."""
+    heard: Heard = unheard
+    """Takes how far the work is, while it goes on."""
     workers: int | None = None
     """0: measure in this process; else in processes, one for each of the devices."""
 
@@ -196,11 +199,11 @@ class Checking:
         )
         if self._equal:
             return self._verdict(Outcome.PASS, self._equal_results(), (), {})
-        with workers_on(plan, self.devices, self.workers) as ready:
+        with workers_on(plan, self.devices, self.workers, self.heard) as ready:
             check = Check(
                 self.gates,
                 self.baseline,
-                Candidate(plan, self.store, ready),
+                Candidate(plan, self.store, ready, self.heard),
                 self.values,
                 seed=self.seed,
                 full=self.full,

@@ -102,8 +102,11 @@ def command(given: CheckOptions) -> int:
     from harness.check.gates import chosen_gates
     from harness.check.preparation import Checking, chosen_candidate, values_of
     from harness.classifier.devices import devices
+    from harness.cli.progress import Display
+    from harness.measures import MEASURES
     from harness.run.executors.place import JobFailed
     from harness.run.folders import output_folder, own_folders
+    from harness.run.forecast import Forecast, costs_on
     from harness.run.inputs import sources
     from harness.run.selection import Faults
     from harness.run.store import Store
@@ -131,12 +134,15 @@ def command(given: CheckOptions) -> int:
     beside = sources(
         suite, data_dir=given.data_dir, download=given.download, fits=shards / "fits", inception_weights=None
     )
+    display = Display(f"check {judged.name}, this look", Forecast(costs_on(suite, MEASURES.values())))
     checking = Checking(
         judged, suite, baseline, gates, Store(shards), beside, on, values,
-        seed=given.seed, full=given.full, told=options.told, workers=given.workers,
+        seed=given.seed, full=given.full, told=options.told, heard=display.heard,
+        workers=given.workers,
     )  # fmt: skip
     try:
-        verdict = checking()
+        with display.shown():
+            verdict = checking()
     except JobFailed as error:
         options.told(f"harness: error: {judged.name}: {error}")
         return 1

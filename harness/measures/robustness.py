@@ -176,8 +176,7 @@ class RobustAccuracy(Measure):
         if self.engine == "pyautoattack":
             return self._by_reference_costs(classes)
         targets = min(TARGETS, classes - 1)
-        channels, height, width = shape
-        queries = round(float(passes_by_query(5000, (channels, height, width))[-1])) + 1
+        queries = round(float(passes_by_query(5000, (shape[0], shape[1], shape[2]))[-1])) + 1
         return {
             "apgd-ce": Cost(101, 101, until_broken=True),
             "apgd-t": Cost(targets * 101, targets * 101, until_broken=True),

@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import heapq
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from harness.measures.measure import Measure
 from harness.run.learned import Costs, Learned, Share
 from harness.run.plan import Plan
-from harness.run.progress import Earlier, News, Pace, Progress, Queue, Queued
+from harness.run.progress import Earlier, Ended, News, Pace, Progress, Queue, Queued
+from harness.suites.suite import Suite
 
 BROKEN = 0.05
 """Of the work of an example that nothing breaks, about what one that breaks takes."""
@@ -77,6 +79,8 @@ class Forecast:
         match news:
             case Earlier():
                 self._look_back(news)
+            case Ended():
+                self.end(news.entrant, news.measure, news.start)
             case Queue():
                 self._workers = news.workers
                 self._jobs = {(job.entrant, job.measure, job.start): _Job(job) for job in news.jobs}
@@ -211,10 +215,14 @@ class Forecast:
         return found
 
 
+def costs_on(suite: Suite, measures: Iterable[Measure]) -> Costs:
+    """What the stages of measures cost an example of a suite."""
+    return {measure.name: measure.costs(suite.classes, suite.shape) for measure in measures}
+
+
 def forecast(plan: Plan) -> Forecast:
     """Of a plan's work."""
-    suite = plan.suite
-    return Forecast({measure.name: measure.costs(suite.classes, suite.shape) for measure in plan.measures})
+    return Forecast(costs_on(plan.suite, plan.measures))
 
 
 def _part(robust: float) -> float:

@@ -91,7 +91,16 @@ class Earlier:
     seen: tuple[Seen, ...]
 
 
-News = Earlier | Queue | Pace | Progress
+@dataclass(frozen=True)
+class Ended:
+    """A job is done."""
+
+    entrant: str
+    measure: str
+    start: int
+
+
+News = Earlier | Queue | Pace | Progress | Ended
 Heard = Callable[[News], None]
 """Takes what a run tells while it goes on, in the process that started it."""
 

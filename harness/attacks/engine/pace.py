@@ -37,7 +37,8 @@ class Pace:
     def moved(self, taken: Tensor) -> tuple[float, float]:
         """The work since this was asked before, and what is left at most, from the shares (n,) of the rows in flight."""
         flying = float(taken.sum())
-        done = self._each * (float(self._of_ended) + flying)
+        # sums of rounded shares: work that is done is never taken back
+        done = max(self._each * (float(self._of_ended) + flying), self._told)
         since, self._told = done - self._told, done
         return since, self._each * max(self._waiting - flying, 0.0)
 
