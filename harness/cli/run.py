@@ -140,7 +140,7 @@ def command(given: RunOptions) -> int:
         f" to measure on {len(workers)} x {workers[0].type}"
     )
     with following(plan, todo, faults) as report:
-        records = session(executor_for(workers, given.workers), report)
+        records = session(executor_for(workers, given.workers), report, report.heard)
     met(plan, request.out, workers[0], options.told)
     records = as_written(records, request.out)
     if any(set(record.measurements) - {"generation"} for record in records):
