@@ -17,10 +17,10 @@ from zoo.architectures import ARCHITECTURES, build
 from zoo.bounds import MOST_LISTED, zip_flaw
 from zoo.checkpoints import CheckpointEntrant
 from zoo.formats import flaw
+from zoo.networks import Network, _wanted
 from zoo.own_entrants import save_entrant
 
 GIGABYTE = 2**30
-from zoo.networks import Network, _wanted
 
 
 def refusal(path: Path, domain: Domain) -> str:
