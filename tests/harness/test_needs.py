@@ -29,8 +29,8 @@ from harness.run.selection import Faults
 from harness.run.session import Request, begin
 from harness.suites.suite import PAPER_ENTRANTS, SUITES
 from zoo.catalogue import entrants, find
-from zoo.checkpoints import own_entrants
 from zoo.folders import require_writable
+from zoo.own_entrants import own_entrants
 from zoo.robustbench import RobustBenchEntrant, import_robustbench
 from zoo.sizes import about
 
