@@ -140,7 +140,7 @@ class CheckpointEntrant:
         network = self.network()
         if network.architecture == TORCHSCRIPT:
             return self._program()
-        chosen = self.choose(network)
+        chosen = self._chosen(network)
         model, wanted = network.build(), network.wanted
         held = {name: tensor for name, tensor in model.state_dict().items() if name in wanted.constants}
         model.load_state_dict({**held, **wanted.state(chosen.found)}, strict=True)
@@ -157,23 +157,23 @@ class CheckpointEntrant:
             raise EntrantError(f"expected a checkpoint in {self.file}, got {problem}; put the right file there")
         return network
 
-    def choose(self, network: Network) -> Chosen:
-        """The network's tensors in the file. Raises EntrantError, with what would fit, where they are not there."""
-        held, reading = self._read(), self.how
+    def choice(self, network: Network) -> Choice:
+        """What chooses the network's tensors in what the file holds."""
         spec = f"checkpoint:{self.path}" + (f"@{self.architecture}" if self.architecture else "")
-        choice = Choice(
-            network.wanted,
-            reading,
-            self.domain.shape[0],
-            spec,
-            str(self.file),
-            network.architecture,
-            network.normalisation,
-        )
+        channels, said = self.domain.shape[0], network.normalisation
+        return Choice(network.wanted, self.how, channels, spec, str(self.file), network.architecture, said)
+
+    def read(self) -> Any:
+        """What the file holds. Raises EntrantError for a damaged file and for a pickle that holds code."""
+        return read(self.file, self.allow_pickle, self.card.name)
+
+    def _chosen(self, network: Network) -> Chosen:
+        """Raises EntrantError, with what would fit, where the network's tensors are not in the file."""
+        held = self.read()
         try:
-            return choice(held)
+            return self.choice(network)(held)
         except NoFit as error:
-            raise EntrantError(no_fit(held, network, self.path, self.file, reading.spec)) from error
+            raise EntrantError(no_fit(held, network, self.path, self.file, self.reading.spec)) from error
 
     def _program(self) -> nn.Module:
         if not self.allow_pickle:
@@ -223,15 +223,12 @@ class CheckpointEntrant:
         if self.architecture is None and not (found := self._by_itself):
             fits = ""
             with contextlib.suppress(EntrantError, OSError):  # what else is wrong shows when it has an architecture
-                fits = hint(list(mappings(self._read())), self.domain, str(self.path), said=self.reading.spec)
+                fits = hint(list(mappings(self.read())), self.domain, str(self.path), said=self.reading.spec)
             raise EntrantError(
                 f"expected an architecture for {self.path}, got none; add @ and {FORMS}, or put a card beside it"
                 + (f"; {fits}" if fits else "")
             )
         return self.architecture or found
-
-    def _read(self) -> Any:
-        return read(self.file, self.allow_pickle, self.card.name)
 
 
 def _normalised(model: nn.Module, normalisation: Normalisation | None) -> nn.Module:
@@ -242,7 +239,7 @@ def _normalised(model: nn.Module, normalisation: Normalisation | None) -> nn.Mod
 def _told(entrant: CheckpointEntrant, *_: int) -> tuple[str, str]:
     """The note and the unusual place of what is read; of one file as it is, once a process. Empty for what cannot be loaded."""
     try:
-        chosen = entrant.choose(entrant.network())
+        chosen = entrant.choice(entrant.network())(entrant.read())
     except EntrantError:  # loading says why
         return "", ""
     return chosen.note, chosen.unusual

@@ -119,7 +119,7 @@ class Choice:
                 f" say them: {self.spec}@mean=0.5@std=0.5{self._take()}"
             )
         inside = inside.require(self.channels, self.file)
-        if said and said != inside:
+        if said and str(said) != str(inside):  # a file has float32
             raise EntrantError(
                 f"expected the mean and std that lie in {self.file} ({inside}), got {said}; leave them out, or correct them"
             )
@@ -149,8 +149,9 @@ class Choice:
         if left := [name for name in left if id(found.beside[name]) not in copies]:
             parts.append(f"left out {_amount(left)} ({_groups(left)})")
         if normalisation:
-            parts.append(f"images normalised by {normalisation}")
-        elif self.wanted.constants:
+            own = ", before the network's own mean and std" if self.wanted.normalises else ""
+            parts.append(f"images normalised by {normalisation}{own}")
+        elif self.wanted.normalises:
             held = "of the file" if found.constants else "of its code"
             parts.append(f"images normalised by the network's own mean and std ({held})")
         return "; ".join(parts)

@@ -8,6 +8,7 @@ named with the words that take it.
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,13 @@ NEAR = 0.8
 """A share of tensors from which on an architecture is worth naming though it does not fit."""
 
 
+SECONDS = 10.0
+"""After this long no further architecture is tried: a message does not keep its reader waiting."""
+
+LARGE = 60
+"""Tensors of the smallest network of RobustBench: for less the package is not imported, which takes seconds."""
+
+
 @dataclass(frozen=True)
 class Near:
     """An architecture, the share of its tensors that the file has, and the classes of the file's last layer where only they
@@ -46,8 +54,11 @@ class Near:
 
 def closest(held_in: Sequence[Mapped], domain: Domain, but: str = "") -> Near | None:
     """The first architecture that fits, by names before by structure; else the nearest one; None where none is near."""
-    nearest, by_structure = None, None
-    for name, shapes in _tried(domain, but):
+    nearest, by_structure, began = None, None, time.monotonic()
+    large = max(len(mapped.tensors) for mapped in held_in) >= LARGE
+    for name, shapes in _tried(domain, but, large):
+        if time.monotonic() - began > SECONDS:
+            break
         found = [one for one in fits(shapes, held_in) if not one.inside]
         if any(not one.renamed for one in found):
             return Near(name, 1.0)
@@ -93,9 +104,12 @@ def no_fit(held: Any, network: Network, path: Path, file: Path, said: str) -> st
     )
 
 
-def _tried(domain: Domain, but: str) -> Iterator[tuple[str, Wanted]]:
+def _tried(domain: Domain, but: str, large: bool) -> Iterator[tuple[str, Wanted]]:
     """Shapes of one architecture after the other; those that cannot be built are left out."""
-    groups: tuple[Callable[[Domain], list[str]], ...] = (_ours, _of_torchvision, _of_robustbench)
+    groups: tuple[Callable[[Domain], list[str]], ...] = (
+        *(_ours, _of_torchvision),
+        *((_of_robustbench,) if large else ()),
+    )
     for group in groups:
         for name in group(domain):
             if name != but:

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from zoo.entrant import EntrantError, sha256_of_file
 from zoo.faults import one_line
+from zoo.folders import folder_for
 from zoo.formats import flaw
 
 log = logging.getLogger(__name__)
@@ -38,27 +39,32 @@ class Downloads:
     hub: str = "{url}"
     timeout: float = 60.0
 
+    def address(self, drive_id: str | None, url: str | None, path: Path) -> str:
+        """Where a browser finds a file that belongs at `path`; empty where nobody says."""
+        if drive_id is not None:
+            return self.drive.format(id=drive_id)
+        return self.hub.format(url=url, file=path.name) if url else ""
+
     def from_drive(self, file_id: str, path: Path) -> None:
         """Put a file of Google Drive at `path`. Raises EntrantError when what comes is not a checkpoint."""
-        url = self.drive.format(id=file_id)
+        url = self.address(file_id, None, path)
         _place(path, url, lambda part: _gdown(url, part))
 
     def from_hub(self, url: str, path: Path, sha256: str = "") -> None:
         """Put a file of a plain web address at `path`; its sha256 is checked where it is given, or the file's name holds it."""
-        url = self.hub.format(url=url, file=path.name)
+        url = self.address(None, url, path)
         _place(path, url, lambda part: _urllib(url, part, self.timeout), sha256)
 
 
 def _place(path: Path, url: str, get: Callable[[Path], None], sha256: str = "") -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     log.info("downloading %s from %s", path, url)
     # a folder of its own: the part files of gdown and of this module go with it, however this ends
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".download-") as folder:
+    with folder_for(path), tempfile.TemporaryDirectory(dir=path.parent, prefix=".download-") as folder:
         part = Path(folder) / path.name
         try:
             get(part)
-        except EntrantError:
-            raise
+        except _NotGiven as error:
+            raise EntrantError(_refused(path, url, str(error))) from error
         except (OSError, http.client.HTTPException) as error:  # requests' errors are OSErrors
             raise EntrantError(_refused(path, url, f"{type(error).__name__}: {one_line(error)}")) from error
         problem = flaw(part) if part.is_file() else "nothing"
@@ -72,6 +78,10 @@ def _place(path: Path, url: str, get: Callable[[Path], None], sha256: str = "") 
         os.replace(part, path)
 
 
+class _NotGiven(Exception):
+    """What came in a file's place."""
+
+
 def _gdown(url: str, part: Path) -> None:
     import gdown  # here, because it takes a while to import and most runs download nothing
     from gdown.exceptions import FileURLRetrievalError
@@ -82,9 +92,9 @@ def _gdown(url: str, part: Path) -> None:
         with part.open("wb") as handle:
             gdown.download(url=url, output=handle, quiet=True, use_cookies=False)
     except FileURLRetrievalError as error:
-        raise EntrantError(_refused(part, url, "a web page (no permission, or its quota is used up)")) from error
+        raise _NotGiven("a web page (no permission, or its quota is used up)") from error
     except KeyError as error:  # gdown reads headers that a failing server does not send
-        raise EntrantError(_refused(part, url, f"an answer without the header {error}")) from error
+        raise _NotGiven(f"an answer without the header {error}") from error
 
 
 def _urllib(url: str, part: Path, timeout: float) -> None:
@@ -94,8 +104,11 @@ def _urllib(url: str, part: Path, timeout: float) -> None:
         expected = answer.headers.get("Content-Length")
     # urllib does not notice a connection that closes early
     if expected is not None and part.stat().st_size != int(expected):
-        raise EntrantError(_refused(part, url, f"{part.stat().st_size} of {expected} bytes"))
+        raise _NotGiven(f"{part.stat().st_size} of {expected} bytes")
 
 
 def _refused(path: Path, url: str, got: str) -> str:
-    return f"expected the checkpoint {path.name} from {url}, got {got}; try later, or put the file in place by hand"
+    return (
+        f"expected the checkpoint {path.name} from {url}, got {got};"
+        f" try later, or fetch it with a browser and put it at {path.resolve()}"
+    )

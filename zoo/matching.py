@@ -35,25 +35,25 @@ BESIDE = re.compile(r"loss|criterion|metric|(^|_)acc(uracy)?($|_)|auroc|confmat|
 class Wanted:
     """The tensors of a network: the shape of each by name, without the network's own prefix and its constants.
 
-    `constants` are means and stds of the input that it holds itself; `unused` prefixes of what its loading drops.
+    `constants` are means and stds of the input that it holds itself and files may hold; `unused` prefixes of what its loading
+    drops. `normalises`: it has a mean and a std of its own, of which a file may say nothing.
     """
 
     prefix: str
     shapes: Mapping[str, tuple[int, ...]]
     constants: frozenset[str]
     unused: tuple[str, ...] = ()
+    normalises: bool = False
 
     @classmethod
     def of(cls, network: nn.Module) -> Wanted:
         state = {name: value for name, value in network.state_dict().items() if isinstance(value, Tensor)}
-        buffers = {name for name, _ in network.named_buffers()}
-        constants = frozenset(
-            name for name, value in state.items() if name in buffers and is_constant(name) and value.numel() <= CHANNELS
-        )
+        own = {name for name, buffer in network.named_buffers() if is_constant(name) and buffer.numel() <= CHANNELS}
+        constants = frozenset(own & state.keys())
         rest = [name for name in state if name not in constants]
         prefix = common_prefix(rest)  # of Sequential(normalise, network) files hold one part
         shapes = {name.removeprefix(prefix): tuple(state[name].shape) for name in rest}
-        return cls(prefix, shapes, constants, tuple(getattr(network, "unused", ())))
+        return cls(prefix, shapes, constants, tuple(getattr(network, "unused", ())), bool(own))
 
     @property
     def required(self) -> list[str]:
@@ -160,12 +160,11 @@ def _by_structure(wanted: Wanted, mapped: Mapped) -> Iterator[Found]:
             for name, shape in own.items()
             if not name.endswith(_COUNTERS) and not is_constant(name) and not name.startswith(wanted.unused or ("\0",))
         }
-        if len(own) != len(required):
+        if len(own) != len(required) or common_prefix(list(own)):  # its common prefix is a place of its own
             continue
         pairs = aligned({name: wanted.shapes[name] for name in required}, own)
         if pairs is not None:
             taken = {name: prefix + own_name for name, own_name in pairs.items()}
-            # a prefix of every one of its tensors belongs to the place
             yield _found(wanted, mapped, names, prefix, taken)
             return
 

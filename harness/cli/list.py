@@ -14,7 +14,7 @@ from rich.text import Text
 from harness.cli import options
 from zoo.faults import escaped
 
-FOR_MACHINES = ("spec",)
+FOR_MACHINES = ("spec", "files_here", "bytes", "files_missing")
 """Columns that --json has and the table does not: they say again what others say."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import fields
 from functools import update_wrapper
@@ -124,12 +125,22 @@ out = click.option(
 )
 
 
+_LIST = re.compile(r"@(mean|std)=[^@]*$")
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?(@.*)?", re.IGNORECASE)
+"""A number after the first of checkpoint:mine.pt@resnet-18@mean=0.49,0.48,0.45@std=0.25: no entrant of its own."""
+
+
 def names(text: str | None, option: str) -> list[str]:
     """A comma-separated option as a list, empty parts left out; [] where it was not given.
 
     Raises BadInput where it was given and names nothing: an empty shell variable must not start a run of everything.
     """
-    found = [part.strip() for part in (text or "").split(",") if part.strip()]
+    found: list[str] = []
+    for part in (part.strip() for part in (text or "").split(",") if part.strip()):
+        if found and _LIST.search(found[-1]) and _NUMBER.fullmatch(part):
+            found[-1] += f",{part}"
+        else:
+            found.append(part)
     if text is not None and not found:
         raise BadInput(f"expected names after {option}, got {text!r}; name some, or leave the option out")
     return found

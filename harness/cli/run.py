@@ -84,6 +84,7 @@ class RunOptions:
 def command(given: RunOptions) -> int:
     """Measure entrants on a suite. The same command again does only what is missing."""
     from harness.classifier.devices import devices
+    from harness.cli.needs import show_needs, show_outline
     from harness.cli.progress import following
     from harness.cli.tables import show_generation, show_plan, show_results
     from harness.run.executors.executor import executor_for
@@ -128,6 +129,12 @@ def command(given: RunOptions) -> int:
         download=given.download,
         inception_weights=given.inception_weights,
     )
+    lacking = request.needs
+    if lacking.missing and not given.download:
+        show_needs(lacking)
+        if given.dry_run:
+            show_outline(request.outline(lacking))
+    lacking.require_data(given.download)
     session = begin(request, faults)
     if session is None:
         return faults.status

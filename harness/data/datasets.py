@@ -14,15 +14,15 @@ from PIL import Image
 from torch import Tensor
 
 from harness.data.images import ImageSet, Split
+from harness.data.missing import missing
 from harness.data.npz import npz_split
 from harness.data.own_data import OwnData, is_own
-from harness.data.parts import find_part
+from harness.data.parts import parts_here
+from harness.data.torchvision_files import LOSSLESS, torchvision_here, torchvision_split
 from harness.errors import BadInput, one_line
 from zoo.entrant import Transform
 
 PICTURES = (".png", ".jpg", ".jpeg")
-LOSSLESS = ("mnist", "cifar10", "cifar100", "svhn")
-"""Data sets that are distributed without loss: JPEG copies of them are other data, and are named so."""
 
 
 def _stack(pictures: Iterator[np.ndarray], labels: Sequence[int]) -> tuple[Tensor, Tensor]:
@@ -50,54 +50,6 @@ def digits(split: Split) -> ImageSet:
         classes=tuple(str(k) for k in range(10)),
         source="scikit-learn's load_digits",
     )
-
-
-# ---------------------------------------------------------------- torchvision
-
-
-def _torchvision(name: str, data_dir: Path, split: Split, download: bool) -> ImageSet:
-    import torchvision.datasets as tv
-
-    def build(root: Path, fetch: bool) -> tv.VisionDataset:
-        match name:
-            case "mnist":
-                return tv.MNIST(str(root), train=split == "train", download=fetch)
-            case "cifar10":
-                return tv.CIFAR10(str(root), train=split == "train", download=fetch)
-            case "cifar100":
-                return tv.CIFAR100(str(root), train=split == "train", download=fetch)
-            case _:
-                return tv.SVHN(str(root), split=split, download=fetch)
-
-    looked = (data_dir, data_dir / name)
-    for root in looked:
-        try:
-            data = build(root, False)
-            break
-        except RuntimeError:  # "Dataset not found or corrupted": torchvision has no narrower error
-            continue
-    else:
-        if not download:
-            if (part := find_part(name, split, data_dir)) is not None:
-                return part
-            raise missing(name, data_dir, split, "torchvision's files")
-        try:
-            data = build(data_dir / name, True)
-        except (OSError, RuntimeError) as error:
-            raise BadInput(
-                f"expected to download {name}, got {one_line(error)};"
-                f" fetch its files elsewhere and put them in {data_dir / name}"
-            ) from error
-    if name == "mnist":
-        images, labels = data.data.unsqueeze(1), data.targets
-        classes = tuple(str(k) for k in range(10))
-    elif name == "svhn":
-        images, labels = torch.from_numpy(data.data), torch.from_numpy(data.labels)
-        classes = tuple(str(k) for k in range(10))
-    else:
-        images, labels = torch.from_numpy(data.data).permute(0, 3, 1, 2).contiguous(), torch.tensor(data.targets)
-        classes = tuple(data.classes)
-    return ImageSet(name, split, images, labels.long(), classes, f"torchvision's {name} files")
 
 
 # ---------------------------------------------------------------- folders
@@ -153,11 +105,14 @@ def image_folder(
     return ImageSet(name, split, images, labels, tuple(wanted), f"image folder {root.parent.name}/{split}")
 
 
+def _tiny_imagenet_root(data_dir: Path) -> Path | None:
+    looked = (data_dir / "tiny-imagenet-200", data_dir / "tiny-imagenet")
+    return next((root for root in looked if (root / "train").is_dir()), None)
+
+
 def tiny_imagenet(data_dir: Path, split: Split) -> ImageSet:
     """Tiny-ImageNet in its own layout: train/<id>/images/*.JPEG, and val/ with val_annotations.txt as the test split."""
-    root = next(
-        (r for r in (data_dir / "tiny-imagenet-200", data_dir / "tiny-imagenet") if (r / "train").is_dir()), None
-    )
+    root = _tiny_imagenet_root(data_dir)
     if root is None:
         raise missing("tiny-imagenet", data_dir, split, "tiny-imagenet-200/ as it is distributed")
     classes = sorted(path.name for path in (root / "train").iterdir() if path.is_dir())
@@ -227,15 +182,6 @@ def _robustbench_imagenet_ids() -> list[str]:
 # ---------------------------------------------------------------- by name
 
 
-def missing(name: str, data_dir: Path, split: Split, what: str) -> BadInput:
-    """The one line for data that is not here: what was expected, where it was looked for, what to do."""
-    fetch = ", or pass --download" if name in LOSSLESS else ""
-    return BadInput(
-        f"expected the data set {name} under {data_dir.resolve()}: {name}/{split}/<class>/*.png or .jpg,"
-        f" {name}/{split}.npz, or {what}, got none of them; put it there, name another --data-dir{fetch}"
-    )
-
-
 def load(
     name: str,
     split: Split,
@@ -263,9 +209,22 @@ def load(
     if (data_dir / name / f"{split}.npz").is_file():
         return npz_split(name, data_dir / name / f"{split}.npz", split, classes)
     if name in LOSSLESS:
-        return _torchvision(name, data_dir, split, download)
+        return torchvision_split(name, data_dir, split, download)
     if name == "tiny-imagenet":
         return tiny_imagenet(data_dir, split)
     if name == "imagenet":
         return imagenet(data_dir, split, transform)
     raise missing(name, data_dir, split, "a data set that the harness knows")
+
+
+def is_here(name: str, split: Split, data_dir: Path) -> bool:
+    """Whether there is something to load a split from, by the names of files alone: nothing is read."""
+    if is_own(name) or name == "digits":
+        return True
+    if (data_dir / name / split).is_dir() or (data_dir / name / f"{split}.npz").is_file():
+        return True
+    if name in LOSSLESS:
+        return torchvision_here(name, data_dir, split) or bool(parts_here(name, split, data_dir))
+    if name == "tiny-imagenet":
+        return _tiny_imagenet_root(data_dir) is not None
+    return name == "imagenet" and (data_dir / "imagenet" / "val").is_dir()

@@ -51,16 +51,21 @@ KNOWN_PARTS = (
 """The parts that the project knows; the smaller ones of a split first."""
 
 
+def parts_here(dataset: str, split: Split, data_dir: Path) -> dict[int, Path]:
+    """The files of a folder of data that are named as parts of a split, by the examples that they hold."""
+    return {
+        int(named[1]): path
+        for path in data_dir.glob(f"{dataset}-first*/{split}.npz")
+        if (named := re.fullmatch(rf"{re.escape(dataset)}-first([1-9]\d{{0,8}})", path.parent.name))
+    }
+
+
 def find_part(dataset: str, split: Split, data_dir: Path) -> ImageSet | None:
     """The largest part of a split that a folder of data holds; None where there is none.
 
     Raises BadInput for one that the project does not know, and for one that holds something else.
     """
-    found = {
-        int(named[1]): path
-        for path in data_dir.glob(f"{dataset}-first*/{split}.npz")
-        if (named := re.fullmatch(rf"{re.escape(dataset)}-first([1-9]\d{{0,8}})", path.parent.name))
-    }
+    found = parts_here(dataset, split, data_dir)
     if not found:
         return None
     path = found[max(found)]

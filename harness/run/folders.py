@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import tomllib
 from pathlib import Path
 
 from harness.errors import BadInput, one_line
 from leaderboards.records.home import Home
 from zoo import project
+from zoo.folders import require_writable
 
 
 def checkout(start: Path | None = None) -> Path | None:
@@ -38,15 +38,12 @@ def run_folder(run: Path | None) -> Path:
 
 
 def output_folder(out: Path | None) -> Path:
-    """--out, else runs/ of the checkout, else ./runs; made, and known to be writable."""
+    """--out, else runs/ of the checkout, else ./runs; known to be writable. It is not made: what writes to it makes it."""
     if out is not None and str(out) in ("", "."):
         raise BadInput("expected a folder of its own as --out, got the working directory; name another")
     folder = out if out is not None else default_run()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".writable-{os.getpid()}"
-        probe.touch()
-        probe.unlink()
+        require_writable(folder)
     except OSError as error:
         raise BadInput(
             f"expected a folder to write to as --out, got {folder} ({one_line(error)}); name another"

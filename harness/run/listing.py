@@ -8,6 +8,7 @@ from typing import Any
 
 import zoo
 from harness.measures import MEASURES
+from harness.run.needs import weights_need
 from harness.suites.suite import SUITES, Suite
 from harness.training.recipes import built_in
 from zoo.checkpoints import SHIPPED, CheckpointEntrant
@@ -56,10 +57,11 @@ def recipe_rows() -> list[Row]:
 
 
 def entrant_rows(suite: Suite, *, model_dir: Path, own_folders: Sequence[Path]) -> list[Row]:
-    """A suite's entrants: source, architecture, published accuracies in [0,1], whether their files are here."""
+    """A suite's entrants: source, architecture, published accuracies in [0,1], whether their files are here, and of those that
+    are not the size, the paths and the addresses."""
     rows: list[Row] = []
     for entrant in zoo.entrants(suite.domain, model_dir=model_dir, own_folders=own_folders):
-        card, domain = entrant.card, suite.domain
+        card, domain, weights = entrant.card, suite.domain, weights_need(entrant)
         known = published_result(
             domain.dataset, domain.norm, card.name if card.source == "robustbench" else card.published
         )
@@ -72,7 +74,10 @@ def entrant_rows(suite: Suite, *, model_dir: Path, own_folders: Sequence[Path]) 
                 "published_standard_accuracy": known.standard_accuracy if known else None,
                 "published_autoattack_accuracy": known.autoattack_accuracy if known else None,
                 "published_best_known_accuracy": known.best_known_accuracy if known else None,
-                "files_here": not entrant.missing(),
+                "files_here": weights.here,
+                "weights": weights.size_text,
+                "bytes": weights.size,
+                "files_missing": weights.to_json()["missing"],
                 "spec": entrant.spec,
             }
         )

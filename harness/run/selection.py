@@ -188,7 +188,7 @@ def chosen_entrants(
 def find_files(
     entrants: Sequence[zoo.Entrant], suite: Suite, *, named: bool, download: bool, faults: Faults
 ) -> list[tuple[zoo.Entrant, zoo.Weights]]:
-    """The entrants whose files are here (fetched with --download), hashed; the others are named with what to do."""
+    """The entrants whose files are here (fetched with --download), hashed; of the others those are faults that are `named`."""
     ready = []
     for entrant in entrants:
         name = entrant.card.name
@@ -200,12 +200,10 @@ def find_files(
                 elif not has_download(entrant):
                     entrant.weights()  # says what is missing
                 else:
-                    spec = shlex.quote(entrant.spec)
-                    command = f"harness run --suite {shlex.quote(suite.name)} --entrants {spec} --download"
                     if named:
+                        spec = shlex.quote(entrant.spec)
+                        command = f"harness run --suite {shlex.quote(suite.name)} --entrants {spec} --download"
                         faults.add(name, f"expected its files, got none here; do: {command}", bad_input=True)
-                    else:
-                        faults.tell(f"not here: {name}; to fetch and judge it: {command}")
                     continue
             ready.append((entrant, weights := entrant.weights()))
             if weights.note:

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 import zoo
+from harness.data.images import Split
 from harness.data.parts import partly
 from harness.errors import BadInput, one_line
 from harness.measures import Measure
@@ -23,6 +24,8 @@ from harness.run.findings import write_findings
 from harness.run.forecast import Forecast, Left, forecast
 from harness.run.group import groups
 from harness.run.inputs import read_images, refuse_overwriting, sources
+from harness.run.needs import Needs, needs
+from harness.run.outline import Outline
 from harness.run.plan import Plan, Task, make_plan
 from harness.run.probe import by_entrant, probe
 from harness.run.progress import Heard, Pace, unheard
@@ -54,6 +57,19 @@ class Request:
     download: bool = False
     inception_weights: Path | None = None
     seed: int | None = None
+
+    @property
+    def needs(self) -> Needs:
+        """What is here of it, and what is not."""
+        splits: tuple[Split, ...] = (
+            ("test", "train") if any(m.name == "generation" for m in self.measures) else ("test",)
+        )
+        return needs(self.entrants, self.suite, self.data_dir, splits)
+
+    def outline(self, lacking: Needs) -> Outline:
+        """The plan of what cannot be planned yet: of all entrants where images are not here, else of those without weights."""
+        names = [need.name for need in lacking.weights if not (need.here and lacking.data_here)]
+        return Outline(self.suite, self.measures, tuple(names), self.limit, self.shard_size)
 
 
 @dataclass(frozen=True)
@@ -120,6 +136,8 @@ def begin(request: Request, faults: Faults) -> Session | None:
     Returns None where faults leave nothing to judge. Raises BadInput where nothing was asked for that could be judged.
     """
     suite = request.suite
+    if request.download:
+        request.needs.require_room()
     ready = find_files(request.entrants, suite, named=request.named, download=request.download, faults=faults)
     if not ready:
         if faults.status:

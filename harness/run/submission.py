@@ -18,6 +18,7 @@ from leaderboards.records.schema import Record
 from zoo.bounds import amount
 from zoo.cards import SUFFIXES, CardFile, read_card
 from zoo.entrant import EntrantError, sha256_of_file
+from zoo.project import shown_place
 
 MOST_WEIGHTS = 10 * 2**20
 """Bytes of a file of weights that goes into the repository."""
@@ -66,13 +67,13 @@ class Submission:
         return next((path for path in beside if path.is_file()), None)
 
     def _copied(self, path: Path, card: CardFile, weights: Path | None, sha256: str) -> Submitted:
-        files, lines = [path, path.with_suffix(".dynamics.jsonl")], []
+        files, lines, told = [path, path.with_suffix(".dynamics.jsonl")], [], shown_place(path)
         if card.weights is not None:
             if card.weights.sha256 != sha256:
-                lines.append(f"{path} names other weights than were judged; correct its sha256 to {sha256}")
+                lines.append(f"{told} names other weights than were judged; correct its sha256 to {sha256}")
             elif weights is not None and weights.suffix != card.weights.suffix:
                 lines.append(
-                    f"{path} has the address of a {card.weights.suffix} file, and a {weights.suffix} file was judged;"
+                    f"{told} has the address of a {card.weights.suffix} file, and a {weights.suffix} file was judged;"
                     " give both one ending, and run again"
                 )
         elif weights is not None and weights.stat().st_size <= MOST_WEIGHTS:
@@ -80,11 +81,11 @@ class Submission:
         elif weights is not None:
             address = json.dumps({"url": "https://...", "sha256": sha256})
             lines.append(
-                f"{weights} has {amount(weights.stat().st_size)}, more than {amount(MOST_WEIGHTS)}: upload it, and add its"
-                f' address to {path}: "weights": {address}; then publish again'
+                f"{shown_place(weights)} has {amount(weights.stat().st_size)}, more than {amount(MOST_WEIGHTS)}: upload it, and"
+                f' add its address to {told}: "weights": {address}; then publish again'
             )
         else:
-            lines.append(f"{path} is a folder's card: upload its weights as one file, and add the address to the card")
+            lines.append(f"{told} is a folder's card: upload its weights as one file, and add the address to the card")
         if lines:  # nobody could load what is copied now
             return Submitted(lines=tuple(lines))
         targets = [self.zoo / card.suite / file.name for file in files if file.is_file()]

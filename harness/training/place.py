@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from leaderboards.records.files import file_stem
 from zoo.cards import read_card
 from zoo.checkpoints import SHIPPED
 from zoo.entrant import EntrantError
+from zoo.folders import require_writable
 from zoo.project import ENTRANTS, old_folder, own_folder, shown_place
 
 DECIDES = ("recipe", "objective_sources", "norm", "eps", "dataset", "fingerprint", "images", "synthetic")
@@ -22,13 +22,11 @@ DECIDES = ("recipe", "objective_sources", "norm", "eps", "dataset", "fingerprint
 
 
 def writable(folder: Path) -> Path:
-    """The folder, made where it is not there: what cannot be written is told before training and not after it."""
+    """The folder: that it cannot be written to is told before training and not after it."""
     if folder == Path():
         raise BadInput("expected a folder of its own as --out, got the working directory; name another")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if not os.access(folder, os.W_OK):
-            raise PermissionError("it is read-only")
+        require_writable(folder)
     except OSError as error:
         raise BadInput(
             f"expected a folder to write to as --out, got {folder} ({one_line(error)}); name another"

@@ -21,8 +21,9 @@ from harness.toml import read_toml
 from harness.verify.verdict import Findings
 from leaderboards.records.files import line
 from leaderboards.records.schema import Record
-from zoo.architectures import is_own
+from zoo.architectures import is_of_library, is_own
 from zoo.catalogue import called, has_download
+from zoo.checkpoint_spec import CheckpointSpec
 
 _Key = tuple[str, ...]
 
@@ -78,8 +79,7 @@ class Claims:
 
     def _judged(self, record: Record, suite: Suite, findings: Findings) -> Judged | None:
         spec, name = record.entrant.spec, record.entrant.name
-        # python:module:callable, and checkpoint:path@module:callable
-        if ":" in spec.partition(":")[2] and not self._may_run(record, spec):
+        if _names_code(spec) and not self._may_run(record, spec):
             findings.missing.append(_own_code(record, spec))
             return None
         try:
@@ -145,6 +145,14 @@ def _data_of(suite: str) -> str:
             f"expected a suite by name or the path of a .toml file, got {line(suite)}; put the file in place"
         )
     return str(read_toml(Path(suite), "a suite").get("dataset", ""))
+
+
+def _names_code(spec: str) -> bool:
+    """Whether it is python:module:callable, or checkpoint:path@module:callable."""
+    kind, _, rest = spec.partition(":")
+    if kind != "checkpoint":
+        return ":" in rest
+    return ":" in rest and not is_of_library(CheckpointSpec.parse(rest).architecture or rest)
 
 
 def _own_code(record: Record, code: str) -> str:

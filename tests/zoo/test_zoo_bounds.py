@@ -15,8 +15,9 @@ import torch
 from zoo import Card, Domain, EntrantError
 from zoo.architectures import ARCHITECTURES, build
 from zoo.bounds import MOST_LISTED, zip_flaw
-from zoo.checkpoints import CheckpointEntrant, most_bytes
+from zoo.checkpoints import CheckpointEntrant
 from zoo.formats import flaw
+from zoo.networks import Network, _wanted
 from zoo.own_entrants import save_entrant
 
 GIGABYTE = 2**30
@@ -98,12 +99,12 @@ def test_a_real_checkpoint_with_an_optimiser_beside_it_is_within_its_bound(tmp_p
     torch.save({"state_dict": model.state_dict(), "optimiser": optimiser.state_dict()}, tmp_path / "a.pt")
     safetensors.torch.save_file(model.state_dict(), tmp_path / "a.safetensors")
     for name in ("a.pt", "a.safetensors"):
-        assert flaw(tmp_path / name, most_bytes(architecture, 10, shape)) == ""
+        assert flaw(tmp_path / name, Network(architecture, Domain("mine", "mine", "Linf", 10, shape)).most_bytes) == ""
 
 
 def test_asking_what_a_network_needs_leaves_random_numbers_alone(digits: Domain) -> None:
     before = torch.random.get_rng_state()
-    most_bytes.__wrapped__("digits-cnn", digits.classes, digits.shape)
+    _wanted.__wrapped__("digits-cnn", digits.classes, digits.shape)
     assert torch.equal(torch.random.get_rng_state(), before)
 
 

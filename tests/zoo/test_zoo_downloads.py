@@ -54,7 +54,7 @@ def test_a_quota_page_of_drive_is_refused_and_removed(
         through_drive(file_host, monkeypatch).from_drive("some-id", path)
     assert str(refused.value) == (
         "expected the checkpoint A.pt from http://drive.google.com/uc?id=some-id, got a web page (no permission, or its"
-        " quota is used up); try later, or put the file in place by hand"
+        f" quota is used up); try later, or fetch it with a browser and put it at {path}"
     )
     assert os.listdir(tmp_path) == []
 

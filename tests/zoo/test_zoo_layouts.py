@@ -253,13 +253,11 @@ def test_layers_beside_the_network_may_belong_to_it_and_are_a_question(
 
 
 @pytest.mark.parametrize("take", ["", "@take=model"])
-def test_one_tensor_more_in_the_network_is_another_network(
-    tmp_path: Path, cifar10: Domain, thin: nn.Module, take: str
-) -> None:
-    more = {**thin.state_dict(), "bn_last.weight": torch.ones(64)}
+def test_one_tensor_more_in_the_network_is_another_network(tmp_path: Path, digits: Domain, take: str) -> None:
+    more = {**ThinResNet(1, 10, channels=1).state_dict(), "bn_last.weight": torch.ones(64)}
     torch.save({"model": prefixed("net.", more)}, tmp_path / "mine.pt")
     assert 'unexpected "bn_last.weight" (1 key)' in refusal(
-        lambda: loaded(tmp_path / "mine.pt", cifar10, f"@resnet-8{take}")
+        lambda: loaded(tmp_path / "mine.pt", digits, f"@resnet-8{take}")
     )
 
 
@@ -544,3 +542,42 @@ def test_another_architecture_that_fits_is_named_with_what_to_type(
     said = refusal(lambda: loaded(path, cifar10, "@resnet-8"))
     assert "shape [100, 64] where [10, 64] is needed" in said
     assert said.endswith("name its architecture: " + said.rpartition("name its architecture: ")[2])
+
+
+# RobustBench's networks
+
+
+@pytest.mark.parametrize("name", ["Gowal2021Improving_R18_ddpm_100m", "Wong2020Fast"])
+def test_a_network_of_robustbench_by_the_name_of_an_entry_normalises_as_its_code_does(
+    tmp_path: Path, cifar10: Domain, name: str
+) -> None:
+    from zoo.robustbench import import_robustbench
+
+    source = import_robustbench()["cifar10", "Linf"][name]["model"]()
+    constants = {key: tensor.clone() for key, tensor in source.named_buffers() if key in ("mean", "std", "mu", "sigma")}
+    assert constants
+    randomised(source)
+    for key, tensor in constants.items():
+        getattr(source, key).copy_(tensor)
+    layers = {key: tensor for key, tensor in source.state_dict().items() if key not in constants}
+    torch.save({"model": prefixed("module.", layers)}, tmp_path / "mine.pt")
+    assert torch.equal(logits(loaded(tmp_path / "mine.pt", cifar10, f"@robustbench:{name}")), logits(source))
+    assert note(tmp_path / "mine.pt", cifar10, f"@robustbench:{name}") == (
+        "tensors of 'model.module'; images normalised by the network's own mean and std (of its code)"
+    )
+
+
+def test_robustbench_names_that_stand_for_two_networks_or_for_none_are_one_line(
+    tmp_path: Path, cifar10: Domain
+) -> None:
+    torch.save(ThinResNet(1, 10).state_dict(), tmp_path / "mine.pt")
+
+    def said(name: str, domain: Domain = cifar10) -> str:
+        return refusal(lambda: loaded(tmp_path / "mine.pt", domain, f"@robustbench:{name}"))
+
+    assert "did you mean Wong2020Fast" in said("Wong2020Fas")
+    assert "which is one for 100;" in said("Cui2020Learnable_34_20_LBGAT6")
+    few = Domain("mine", "mine", "Linf", 7, (3, 32, 32))
+    assert "expected a network for 7 classes, got robustbench:Wong2020Fast" in said("Wong2020Fast", few)
+    two = said("Rice2020Overfitting")
+    assert two.endswith("write robustbench:Linf:Rice2020Overfitting or robustbench:L2:Rice2020Overfitting")

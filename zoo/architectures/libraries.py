@@ -105,6 +105,8 @@ class LibraryArchitecture:
         return network
 
     def _robustbench(self, classes: int, shape: tuple[int, int, int]) -> nn.Module:
+        import torch
+
         from zoo.robustbench import import_robustbench
 
         *where, name = self.name.split(":")
@@ -121,13 +123,16 @@ class LibraryArchitecture:
                 f"expected a network for {classes} classes, got {self}, which is one for"
                 f" {' and '.join(sorted({str(CLASSES[dataset]) for dataset, _ in entries}))}; choose another entry"
             )
-        built = {key: self._entry(*key, name, entry, classes) for key, entry in fitting.items()}
-        if len({_form(network) for network in built.values()}) > 1:
-            raise EntrantError(
-                f"expected one network of that name, got {self} of {' and '.join(threat for _, threat in built)}, which differ;"
-                f" write {' or '.join(f'robustbench:{threat}:{name}' for _, threat in built)}"
-            )
-        return next(iter(built.values()))
+        if len(fitting) > 1:
+            with torch.device("meta"):  # shapes alone
+                forms = {_form(self._entry(*key, name, entry, classes)) for key, entry in fitting.items()}
+            if len(forms) > 1:
+                raise EntrantError(
+                    f"expected one network of that name, got {self} of {' and '.join(threat for _, threat in fitting)}, which"
+                    f" differ; write {' or '.join(f'robustbench:{threat}:{name}' for _, threat in fitting)}"
+                )
+        key, entry = next(iter(fitting.items()))
+        return self._entry(*key, name, entry, classes)
 
     def _entry(self, dataset: str, threat: str, name: str, entry: Any, classes: int) -> nn.Module:
         registered = f"{name.lower().replace('-', '_')}_{dataset}_{threat.lower()}"
