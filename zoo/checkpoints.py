@@ -99,11 +99,11 @@ class CheckpointEntrant:
         not the customary ones are taken. The note tells what was found in the file and what was done with it.
         """
         network = self.network()
+        more: tuple[WeightsFile, ...]
         file = WeightsFile(self.file.name, sha256_of_file(self.file))
         text = f"{network.architecture}\n{self.domain.classes}\n{self.domain.shape}\n{file.sha256}"
-        if network.architecture == TORCHSCRIPT:
-            said, more, note, place = "", (), "", ""
-        else:
+        said, more, note, place = "", (), "", ""
+        if network.architecture != TORCHSCRIPT:
             (said, more), status = network.identity(), self.file.stat()
             note, place = _told(self, status.st_mtime_ns, status.st_size)
         reading = self._reading()

@@ -17,9 +17,9 @@ from zoo.architectures import ARCHITECTURES, build
 from zoo.bounds import MOST_LISTED, zip_flaw
 from zoo.checkpoints import CheckpointEntrant, save_entrant
 from zoo.formats import flaw
+from zoo.networks import Network, _wanted
 
 GIGABYTE = 2**30
-from zoo.networks import Network, _wanted
 
 
 def refusal(path: Path, domain: Domain) -> str:
