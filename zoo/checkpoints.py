@@ -116,6 +116,7 @@ class CheckpointEntrant:
         not the customary ones are taken. The note tells what was found in the file and what was done with it.
         """
         network = self.network()
+        more: tuple[WeightsFile, ...]
         file = WeightsFile(self.file.name, sha256_of_file(self.file))
         if self.address is not None and file.sha256 != self.address.sha256:
             raise EntrantError(
@@ -123,9 +124,8 @@ class CheckpointEntrant:
                 f" {self.file} ({file.sha256[:16]}); remove that file and fetch it with --download, or correct the card"
             )
         text = f"{network.architecture}\n{self.domain.classes}\n{self.domain.shape}\n{file.sha256}"
-        if network.architecture == TORCHSCRIPT:
-            said, more, note, place = "", (), "", ""
-        else:
+        said, more, note, place = "", (), "", ""
+        if network.architecture != TORCHSCRIPT:
             (said, more), status = network.identity(), self.file.stat()
             note, place = _told(self, status.st_mtime_ns, status.st_size)
         reading = self.how

@@ -8,6 +8,7 @@ images are scaled. Nothing is downloaded, and no code that comes with a model is
 from __future__ import annotations
 
 import functools
+import importlib
 import importlib.metadata
 import json
 import warnings
@@ -118,8 +119,7 @@ class HuggingFaceFolder:
 
                     network: nn.Module = timm.create_model(LibraryArchitecture.parse(name).name, **arguments)
                     return network
-                import transformers
-
+                transformers = importlib.import_module("transformers")  # optional
                 # a model that brings its own code is refused: trust_remote_code is False
                 read = transformers.AutoConfig.from_pretrained(str(self.path), local_files_only=True)
                 built = getattr(transformers, name.partition(":")[2])(read)

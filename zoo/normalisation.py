@@ -102,7 +102,8 @@ def among(tensors: Mapping[str, Tensor], channels: int) -> Normalisation | None:
 
     Two different pairs are none, too: who reads on must say which.
     """
-    means, stds = [], []
+    means: list[tuple[float, ...]] = []
+    stds: list[tuple[float, ...]] = []
     for name, tensor in tensors.items():
         found = _LEAF.fullmatch(name)
         if not is_constant(name) or found is None or tensor.numel() not in (1, channels):

@@ -30,5 +30,5 @@ def is_torchscript(path: Path) -> bool:
 def load_program(path: Path) -> nn.Module:
     """The network on the CPU. Runs the archive's program: for files that the user has allowed."""
     with warnings.catch_warnings(action="ignore"):  # of its age: torch.export is its successor
-        network: nn.Module = torch.jit.load(path, map_location="cpu")  # type: ignore[no-untyped-call]
+        network: nn.Module = torch.jit.load(path, map_location="cpu")
     return network
