@@ -6,26 +6,16 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from harness.check.baseline import baseline_path, read_baseline
-from harness.check.gates import chosen_gates
-from harness.check.preparation import Checking, chosen_candidate, values_of
-from harness.check.reports import github_annotations, summary_files, write_reports
-from harness.check.statistics import Outcome
-from harness.check.verdict import Verdict
-from harness.classifier.devices import devices
 from harness.cli import options
-from harness.run.executors.place import JobFailed
-from harness.run.folders import output_folder, own_folders
-from harness.run.inputs import sources
-from harness.run.selection import Faults
-from harness.run.store import Store
-from harness.suites.files import find_suite
-from leaderboards.records.files import read_record
 
-STATUS = {Outcome.PASS: 0, Outcome.FAIL: 1, Outcome.UNDECIDED: 3}
+if TYPE_CHECKING:  # it imports torch: --help is there without it
+    from harness.check.verdict import Verdict
+
+STATUS = {"pass": 0, "fail": 1, "undecided": 3}
 
 
 @dataclass(frozen=True)
@@ -49,6 +39,7 @@ class CheckOptions:
     workers: int | None
     allow_pickle: tuple[str, ...]
     device: str
+    cache: Path | None
     out: Path | None
     data_dir: Path
     dataset: str | None
@@ -58,6 +49,8 @@ class CheckOptions:
 
 def report(given: CheckOptions, verdict: Verdict, seconds: float) -> None:
     """Write the reports that were asked for; annotations and the result go to stdout."""
+    from harness.check.reports import github_annotations, summary_files, write_reports
+
     on_github = given.github if given.github is not None else os.environ.get("GITHUB_ACTIONS") == "true"
     files = {"junit_file": given.junit, "lost_file": given.lost}
     write_reports(verdict, seconds, **files, summaries=summary_files(given.summary, on_github))
@@ -98,7 +91,16 @@ def report(given: CheckOptions, verdict: Verdict, seconds: float) -> None:
 @options.workers
 @options.allow_pickle
 @options.device
-@options.out
+@click.option(
+    "--cache",
+    type=options.PATH,
+    help="Where what is measured is kept, so that the next check goes on from it  [default: robust-energy-harness in the"
+    " user's cache, such as ~/.cache; XDG_CACHE_HOME names another]. It may be removed at any time.",
+)
+@click.option(
+    "--out", type=options.PATH,
+    help="A run whose shards are taken too, and stay as they are  [default: runs/ of the checkout, where it has some]",
+)  # fmt: skip
 @options.data_dir
 @options.dataset
 @options.model_dir
@@ -106,6 +108,18 @@ def report(given: CheckOptions, verdict: Verdict, seconds: float) -> None:
 @options.typed(CheckOptions)
 def command(given: CheckOptions) -> int:
     """Fail where an entrant is less robust than its baseline. Exit status: 0 pass, 1 fail, 3 undecided, 2 bad input."""
+    from harness.check.baseline import baseline_path, read_baseline
+    from harness.check.cache import check_store
+    from harness.check.gates import chosen_gates
+    from harness.check.preparation import Checking, chosen_candidate, values_of
+    from harness.classifier.devices import devices
+    from harness.run.executors.place import JobFailed
+    from harness.run.folders import own_folders
+    from harness.run.inputs import sources
+    from harness.run.selection import Faults
+    from harness.suites.files import find_suite
+    from leaderboards.records.files import read_record
+
     begun = time.perf_counter()
     suite = find_suite(given.suite_name)
     if given.dataset:
@@ -123,12 +137,12 @@ def command(given: CheckOptions) -> int:
         suite = suite.found_as(judged.images.name)
     baseline = read_baseline(baseline_path(given.place, suite.name, judged.name))
     values = values_of(read_record(given.record), judged) if given.record else {}
-    shards = output_folder(given.out) / "shards"
+    store = check_store(given.cache, given.out)
     beside = sources(
-        suite, data_dir=given.data_dir, download=given.download, fits=shards / "fits", inception_weights=None
+        suite, data_dir=given.data_dir, download=given.download, fits=store.root / "fits", inception_weights=None
     )
     checking = Checking(
-        judged, suite, baseline, gates, Store(shards), beside, on, values,
+        judged, suite, baseline, gates, store, beside, on, values,
         seed=given.seed, full=given.full, told=options.told, workers=given.workers,
     )  # fmt: skip
     try:
@@ -137,4 +151,4 @@ def command(given: CheckOptions) -> int:
         options.told(f"harness: error: {judged.name}: {error}")
         return 1
     report(given, verdict, time.perf_counter() - begun)
-    return STATUS[verdict.outcome]
+    return STATUS[verdict.outcome.value]
