@@ -16,7 +16,7 @@ import yaml
 from junitparser import JUnitXml
 
 from harness.attacks.named import ATTACKS, MAIN
-from harness.check.baseline import from_record, write_baseline
+from harness.check.baseline import baseline_of, from_record, write_baseline
 from harness.check.cache import user_cache
 from harness.check.candidate import PGDOn
 from harness.classifier.precision import Precise
@@ -24,6 +24,7 @@ from harness.data.datasets import digits
 from harness.measures import Energies
 from harness.run.executors.place import Place
 from harness.run.group import Group
+from harness.run.judge import judge
 from harness.run.parts import Parts
 from harness.run.plan import Judged, make_plan, shards
 from harness.run.store import Store
@@ -101,21 +102,16 @@ def test_slightly_perturbed_weights_do_not_fail(harness_here, tmp_path: Path, ba
     assert found.returncode in (0, 3), found.stdout
 
 
-RUN = ("run", "--suite", "digits", "--entrants", "sat", "--shard-size", "20", "--workers", "0")
-
-
 @pytest.fixture
-def run_of(harness_here, tmp_path: Path) -> Callable[[int, str], tuple[Path, tuple[str, ...]]]:
+def run_of(tmp_path: Path) -> Callable[[int, str], tuple[Path, tuple[str, ...]]]:
     """A run of `sat` on the first examples: its folder, and the check of the same weights against its baseline."""
 
     def measure(limit: int, measures: str) -> tuple[Path, tuple[str, ...]]:
-        run, file, size = tmp_path / "run", tmp_path / "sat.safetensors", ("--limit", str(limit))
-        done = harness_here(*RUN, *size, "--measures", measures, "--out", str(run))
-        assert done.returncode == 0, done.stderr
-        given = ("--suite", "digits", "--entrant", "sat")
-        done = harness_here("baseline", *given, *size, "--out", str(run), "--to", str(file))
-        assert done.returncode == 0, done.stderr
-        return run, ("check", *given, "--baseline", str(file), "--margin", "0.99", *HERE, "--full")
+        run, file = tmp_path / "run", tmp_path / "sat.safetensors"
+        found = judge("sat", "digits", measures.split(","), limit=limit, shard_size=20, device="cpu", out=run)
+        write_baseline(file, baseline_of(found))
+        given = ("--suite", "digits", "--entrant", "sat", "--baseline", str(file))
+        return run, ("check", *given, "--margin", "0.99", *HERE, "--full")
 
     return measure
 
@@ -137,7 +133,7 @@ def assert_equal_shards(ours: Path, theirs: Path, count: int) -> None:
 def test_an_interrupted_check_goes_on_after_the_stage_that_it_had_ended(
     harness_here, run_of: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run, check = run_of(3, "standard,autoattack")
+    run, check = run_of(1, "standard,autoattack")
     cache, stages = tmp_path / "cache", []
     keep, run_group = Parts.keep, Group.__call__
 
@@ -169,7 +165,7 @@ def test_an_interrupted_check_goes_on_after_the_stage_that_it_had_ended(
 def test_a_check_takes_the_shards_of_a_run_and_leaves_it_as_it_is(
     harness_here, run_of: Callable, tmp_path: Path
 ) -> None:
-    run, check = run_of(2, "standard,autoattack")
+    run, check = run_of(1, "standard,autoattack")
     before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
     home = {"XDG_CACHE_HOME": str(tmp_path / "home-cache")}
     done = harness_here(*check, "--out", str(run), "--json", **home)
@@ -247,7 +243,8 @@ def test_a_killed_check_resumes_and_measures_what_a_run_measures(
     assert found.returncode == 0, found.stderr
     assert json.loads(found.stdout)["gates"][0]["lost"] == json.loads(found.stdout)["gates"][0]["gained"] == 0
     assert_equal_shards(cache / "shards", run / "shards", 2)
-    missing = harness_here(*RUN, "--limit", "20", "--out", str(cache), "--measures", "standard,autoattack", "--dry-run")
+    missing = harness_here("run", "--suite", "digits", "--entrants", "sat", "--limit", "20", "--shard-size", "20",
+                      "--out", str(cache), "--measures", "standard,autoattack", "--dry-run")  # fmt: skip
     assert "0 of 2 shards" in missing.stdout
 
 
