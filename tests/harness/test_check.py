@@ -12,8 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import yaml
-from junitparser import JUnitXml
 
 from harness.attacks.named import ATTACKS, MAIN
 from harness.check.baseline import baseline_of, from_record, write_baseline
@@ -363,53 +361,3 @@ def test_a_baseline_without_a_record_says_how_to_make_one(harness_here, tmp_path
     done = harness_here("baseline", "--suite", "digits", "--entrant", "nobody", "--out", str(tmp_path))
     assert done.returncode == 2
     assert "harness run --suite digits --entrants nobody" in done.stderr
-
-
-# ---------------------------------------------------------------- the workflow
-
-WORKFLOW = ROOT / ".github" / "workflows" / "robust-accuracy.yml"
-
-
-def steps(**inputs: str) -> list[tuple[str, dict[str, str]]]:
-    """The shell commands of the reusable workflow as they stand, with the environment that GitHub would give them."""
-    workflow = yaml.safe_load(WORKFLOW.read_text())
-    declared = workflow[True]["workflow_call"]["inputs"]  # YAML 1.1 reads the key `on` as true
-    values = {
-        name: str(inputs.get(name.replace("-", "_"), about.get("default", ""))) for name, about in declared.items()
-    }
-    found = []
-    for step in workflow["jobs"]["check"]["steps"]:
-        if "run" in step:
-            assert "${{" not in step["run"], "what a caller gives comes as environment, never as code"
-            given = {name: value.replace("${{ inputs.", "").removesuffix(" }}") for name, value in step["env"].items()}
-            found.append((step["run"], {name: values[key].replace("False", "false") for name, key in given.items()}))
-    assert len(found) == 3
-    return found
-
-
-def test_the_workflow_fails_a_job_and_reports(shell: Callable, tmp_path: Path, baseline: Callable[[str], str]) -> None:
-    given = {"suite": "digits", "entrant": "standard", "baseline": baseline("weat-adv"), "prepare": "touch ready"}
-    given["margin"] = "0.03"
-    results = [shell(run, environment) for run, environment in steps(**given)]
-    assert [done.returncode for done in results] == [0, 0, 1], results[-1].stderr
-    place = tmp_path / "job"
-    assert (place / "ready").exists()
-    (suite,) = JUnitXml.fromfile(str(place / ".robust-accuracy" / "junit.xml"))
-    assert (suite.tests, suite.failures) == (1, 1)
-    assert any(
-        line.startswith("::error title=robust%3A fail::standard on digits") for line in results[-1].stdout.split("\n")
-    )
-    assert "| robust | ❌ fail |" in (place / "summary.md").read_text()
-
-
-def test_the_workflow_may_let_an_undecided_check_through(
-    shell: Callable, tmp_path: Path, baseline: Callable[[str], str]
-) -> None:
-    gates = tmp_path / "gates.toml"
-    gates.write_text("[standard]\nmargin = 0.03\n")
-    given = {"suite": "digits", "entrant": "standard", "baseline": baseline("sat"), "gates": str(gates)}
-    for allowed, status in (("false", 3), ("true", 0)):
-        run, environment = steps(**given, allow_undecided=allowed, options="--workers 1")[-1]
-        done = shell(run, environment)
-        assert done.returncode == status, done.stderr
-        assert "::warning title=standard%3A undecided::" in done.stdout
