@@ -79,6 +79,7 @@ class Runner:
     kept: Path
     path: list[Path]
     variables: Mapping[str, str] = field(default_factory=dict)
+    """Of the environment of every step; they take the place of what the workflow says."""
 
     def __call__(
         self, workflow: str, inputs: Mapping[str, Any] | None = None, cut_off: Callable[[], bool] | None = None
@@ -145,9 +146,9 @@ class Runner:
         file.write_text(script)
         output.write_text("")
         variables = {
-            **os.environ, **self.variables, "GITHUB_ACTIONS": "true", "GITHUB_OUTPUT": str(output), "RUNNER_OS": "Linux",
+            **os.environ, "GITHUB_ACTIONS": "true", "GITHUB_OUTPUT": str(output), "RUNNER_OS": "Linux",
             "RUNNER_ARCH": "X64", "RUNNER_TEMP": str(self.temp), "GITHUB_STEP_SUMMARY": str(self.temp / "summary.md"),
-            "PATH": os.pathsep.join([*map(str, self.path), os.environ["PATH"]]), **given,
+            "PATH": os.pathsep.join([*map(str, self.path), os.environ["PATH"]]), **given, **self.variables,
         }  # fmt: skip
         with said.open("wb") as stream:
             shell = subprocess.Popen(
@@ -272,6 +273,12 @@ def double(binaries: Path) -> Callable[[str], None]:
     return lambda script: program(binaries / "harness", f"#!/usr/bin/env bash\n{script}")
 
 
+@pytest.fixture(name="git")
+def git_in() -> Callable[..., str]:
+    """Run git in a repository; gives what it says."""
+    return git
+
+
 @pytest.fixture
 def committed() -> Callable[..., str]:
     """Commit all that lies in a repository; gives the commit."""
@@ -289,9 +296,7 @@ def git(place: Path, *arguments: str) -> str:
     return done.stdout.strip()
 
 
-def commit(place: Path, message: str, *branch: str) -> str:
-    if branch:
-        git(place, "checkout", "--quiet", "-B", *branch)
+def commit(place: Path, message: str) -> str:
     git(place, "add", "--all")
     git(place, "commit", "--quiet", "--allow-empty", "--message", message)
     return git(place, "rev-parse", "HEAD")
