@@ -1,4 +1,4 @@
-"""The workflow of submissions, its steps run on the merge of a pull request: the data is the pull request's, the judge the base's.
+"""The workflow of submissions, its steps run on the merge of a pull request: its data, judged by the code of the base.
 
 pip is a double everywhere; `harness` is one but in the slow test.
 """
