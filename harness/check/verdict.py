@@ -32,7 +32,8 @@ ABSENT: dict[str, Any] = {
 def counted(lost: int, gained: int, open_: int, examples: int) -> str:
     """How many examples changed, in words. `open_` examples were wrong before and have not met every attack: no gain so far."""
     changes = f"{lost} lost" if open_ and not gained else f"{lost} lost, {gained} gained"
-    waiting = f" ({open_} that {'was' if open_ == 1 else 'were'} wrong before not attacked to the end)" if open_ else ""
+    was, yet = ("was", "is") if open_ == 1 else ("were", "are")
+    waiting = f" ({open_} that {was} wrong before {yet} not attacked to the end)" if open_ else ""
     return f"{changes} of {examples} examples{waiting}"
 
 

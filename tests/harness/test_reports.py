@@ -84,8 +84,8 @@ def test_the_reports_of_every_kind_of_result_are_the_written_ones(file: str, tex
 def test_what_unfinished_attacks_have_not_broken_is_no_gain() -> None:
     early = replace(FAILED, gained=0, open=5)
     assert early.statement.startswith(
-        "robust accuracy fell by at least 12.0 points (26 lost of 200 examples (5 that were wrong before not attacked to the"
-        " end); 95% interval of the least worsening [8.0, 16.0]; "
+        "robust accuracy fell by at least 12.0 points (26 lost of 200 examples (5 that were wrong before are not attacked to"
+        " the end); 95% interval of the least worsening [8.0, 16.0]; "
     )
     assert "26 lost, 2 gained of 200 examples (1 that was wrong before" in replace(FAILED, open=1).statement
     verdict = replace(VERDICT, gates=(early,))
