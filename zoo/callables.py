@@ -16,6 +16,8 @@ from pathlib import Path
 
 from torch import nn
 
+from zoo.cards import read_card
+from zoo.described import NOTHING, Said
 from zoo.entrant import Card, Domain, EntrantError, Weights, freeze
 from zoo.own_code import (
     OwnCode,
@@ -28,19 +30,48 @@ from zoo.own_code import (
     sources,
     working_directory_importable,
 )
+from zoo.project import project_root
 
 
 @dataclass(frozen=True)
 class PythonEntrant:
-    """What a callable returns, as a classifier of `domain`."""
+    """What a callable returns, as a classifier of `domain`.
+
+    Its card is <module>.<callable>.json beside the module in the working directory or the root of its project, or the file
+    `card_at`; `said` is what a user says of one without a card.
+    """
 
     module: str
     attribute: str
     domain: Domain
+    card_at: Path | None = None
+    said: Said = NOTHING
+
+    @property
+    def card_path(self) -> Path | None:
+        """Of its card, where there is one; nothing is imported to find it."""
+        if self.card_at is not None:
+            return self.card_at
+        beside = f"{self.module.replace('.', '/')}.{self.attribute}.json"
+        places = (root / beside for root in (Path.cwd(), project_root()))
+        return next((path for path in places if path.is_file()), None)
+
+    @property
+    def has_card(self) -> bool:
+        """Whether a file says who it is."""
+        return self.card_path is not None
 
     @property
     def card(self) -> Card:
-        return Card(name=f"{self.module}.{self.attribute}", source="python")
+        """As its file says where there is one; else the names of module and callable. Raises EntrantError."""
+        path = self.card_path
+        if path is None:
+            return self.said.of(Card(name=f"{self.module}.{self.attribute}", source="python"))
+        found = read_card(path, "python", named_by_file=False, of_code=True)
+        found.require(self.domain, path)
+        if found.weights is not None:
+            raise EntrantError(f"expected no 'weights' in the card of code, got them in {path}; leave them out")
+        return self.said.beside(found.card, path)
 
     @property
     def spec(self) -> str:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from zoo.architectures import require_architecture
 from zoo.callables import PythonEntrant
-from zoo.checkpoints import CheckpointEntrant, own_entrants
+from zoo.checkpoint_spec import CheckpointSpec
+from zoo.checkpoints import CheckpointEntrant
+from zoo.described import NOTHING, Said
 from zoo.entrant import Domain, Entrant, EntrantError, did_you_mean
+from zoo.own_entrants import own_entrants, own_names
 from zoo.published import published, published_result
 from zoo.robustbench import RobustBenchEntrant
 
@@ -54,15 +56,58 @@ def entrants(domain: Domain, *, model_dir: Path, own_folders: Sequence[Path] = (
     """
     loadable = (row.name for row in published(domain.dataset, domain.norm) if row.in_zoo)
     return (
-        *own_entrants(domain, own_folders),
+        *own_entrants(domain, own_folders, model_dir),
         *(RobustBenchEntrant(name, domain.dataset, domain.norm, model_dir) for name in loadable),
     )
+
+
+def described(entrant: Entrant, said: Said = NOTHING, card: Path | None = None) -> Entrant:
+    """An entrant given by its path or its code with what a user says of it, or with the card in a file.
+
+    Raises EntrantError for any other entrant, which has a card, and for a card that the entrant cannot have.
+    """
+    if not said and card is None:
+        return entrant
+    if not isinstance(entrant, CheckpointEntrant | PythonEntrant) or entrant.card.source == "zoo":
+        raise EntrantError(
+            f"expected an entrant by its path or code (checkpoint:..., python:...) with --name, --title, --paper or --card, got"
+            f" {entrant.card.name!r}, which has a card of its own; change that"
+        )
+    if card is not None:
+        if entrant.has_card and entrant.card_path is not None and entrant.card_path.resolve() != card.resolve():
+            raise EntrantError(
+                f"expected one card, got {card} and {entrant.card_path}; change the one beside the entrant, or remove it"
+            )
+        entrant = replace(entrant, card_at=card)
+    if isinstance(entrant, CheckpointEntrant) and card is not None:  # its spec then tells all without the card
+        architecture = entrant.architecture or entrant.card.architecture
+        entrant = replace(entrant, architecture=architecture, reading=entrant.how)
+    entrant = replace(entrant, said=said)
+    if card is not None and entrant.card.published:
+        raise EntrantError(
+            f"expected a card with 'published' beside the entrant, where harness verify finds it, got {card}; put it there"
+        )
+    return entrant
+
+
+def called(entrant: Entrant, name: str) -> Entrant:
+    """An entrant by the name that a record gives it, where it has no card: a user may call it as he likes."""
+    if isinstance(entrant, CheckpointEntrant | PythonEntrant) and not entrant.has_card:
+        return replace(entrant, said=Said(name=name))
+    return entrant
+
+
+def has_download(entrant: Entrant) -> bool:
+    """Whether files of an entrant that are not here can be fetched."""
+    if isinstance(entrant, CheckpointEntrant):
+        return entrant.address is not None
+    return isinstance(entrant, RobustBenchEntrant)
 
 
 def _by_name(
     name: str, domain: Domain, model_dir: Path, own_folders: Sequence[Path], allow_pickle: Collection[str]
 ) -> Entrant:
-    own = {entrant.card.name: entrant for entrant in own_entrants(domain, own_folders)}
+    own = {entrant.card.name: entrant for entrant in own_entrants(domain, own_folders, model_dir, (name,))}
     if name in own:
         return replace(own[name], allow_pickle=name in allow_pickle)
     row = published_result(domain.dataset, domain.norm, name)
@@ -72,7 +117,10 @@ def _by_name(
         raise _not_in_zoo(name)
     if Path(name).is_file():
         raise EntrantError(f"expected an entrant, got the file {name!r}; write checkpoint:{name}@<architecture>")
-    known = [*own, *(row.name for row in published(domain.dataset, domain.norm) if row.in_zoo)]
+    known = [
+        *own_names(domain, own_folders),
+        *(row.name for row in published(domain.dataset, domain.norm) if row.in_zoo),
+    ]
     raise EntrantError(
         f"expected an entrant of {domain.suite}, got {name!r};{did_you_mean(name, known)} write {FORMS};"
         " harness list entrants names them all"
@@ -95,16 +143,13 @@ def _robustbench(name: str, domain: Domain, model_dir: Path, allow_pickle: Colle
 
 
 def _checkpoint(rest: str, domain: Domain, allow_pickle: Collection[str]) -> CheckpointEntrant:
-    path, architecture = Path(rest), None
-    # an @ before the last slash, or in the name of a file that is there, belongs to the path
-    suffix = re.fullmatch(r"(.+)@([^@/\\]*)", rest)
-    if suffix and not path.is_file():
-        path, architecture = Path(suffix[1]), suffix[2]
     if not rest:
         raise EntrantError(f"expected a path after checkpoint:, got nothing; write {FORMS}")
-    if architecture is not None:
-        require_architecture(architecture, "an architecture after @")
-    entrant = CheckpointEntrant(path, domain, architecture)
+    spec = CheckpointSpec.parse(rest)
+    path = spec.path
+    if spec.architecture is not None:
+        require_architecture(spec.architecture, "an architecture after @")
+    entrant = CheckpointEntrant(path, domain, spec.architecture, reading=spec.reading)
     names = {entrant.spec, str(path), rest, path.stem}
     return replace(entrant, allow_pickle=bool(names & set(allow_pickle)))
 

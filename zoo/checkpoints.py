@@ -1,53 +1,50 @@
-"""Own entrants: an architecture of this project and a file of tensors, with or without a card.
+"""Own entrants: an architecture and a file of tensors, with or without a card.
 
-With a card (see zoo/cards.py) a checkpoint is an entrant by its name; by its path any state dict is one whose
-architecture is named. Tensors are loaded strictly: a checkpoint of another network is refused, never half loaded.
+With a card (see zoo/cards.py) a checkpoint is an entrant by its name; by its path any file of tensors is one whose architecture
+is named. The tensors are found in the file by what fits the network (zoo/matching.py) and loaded strictly: a checkpoint of
+another network is refused, never half loaded.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
-import os
-import uuid
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import safetensors
-import safetensors.torch
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from zoo.architectures import FORMS, build, is_own
-from zoo.architectures.own import OwnArchitecture
-from zoo.bounds import MOST_BYTES, ROOM
-from zoo.cards import CardFile, read_card, require_name
+from zoo.architectures import FORMS
+from zoo.cards import Address, CardFile, is_card, read_card
+from zoo.checkpoint_spec import PLAIN, Reading
+from zoo.choosing import Choice, Chosen, NoFit
+from zoo.closest import hint, no_fit
+from zoo.described import NOTHING, Said
+from zoo.downloads import Downloads
 from zoo.entrant import Card, Domain, EntrantError, Weights, WeightsFile, freeze, sha256_of_file
-from zoo.faults import is_mismatch, is_refused_pickle, mismatch, one_line, refused_pickle
-from zoo.formats import Content, content, flaw
-from zoo.own_code import seeded
-from zoo.unpickling import unpickling
+from zoo.formats import flaw
+from zoo.hugging_face import HuggingFaceFolder
+from zoo.networks import Network
+from zoo.normalisation import Normalisation, Normalised, stated
+from zoo.own_code import raised, require_logits
+from zoo.state_dicts import mappings
+from zoo.torchscript import ARCHITECTURE as TORCHSCRIPT
+from zoo.torchscript import is_torchscript, load_program
+from zoo.unpickling import read
 
 SHIPPED = Path(__file__).parent
 """The folder of the entrants that come with this project: <suite>/<name>.safetensors (or .pt) and .json."""
 
-CONTAINERS = ("state_dict", "model_state_dict", "model", "net")
-"""Keys under which training code puts the state dict beside the optimiser and the epoch."""
-
-PREFIXES = ("module.", "model.", "_orig_mod.")
-"""What wrappers put before every key: data parallelism, a wrapping module, torch.compile."""
-
-BESIDE = 16
-"""How many times the network's tensors a checkpoint may be: an optimiser's state, averaged weights, double precision."""
-
 
 @dataclass(frozen=True)
 class CheckpointEntrant:
-    """A file of tensors for a network of `domain`. `architecture` None: as its card says.
+    """A file of tensors for a network of `domain`. `architecture` None: as its card says, or as a Hugging Face folder does.
 
-    `source` is "zoo" for one that is found by its name and "checkpoint" for one that is given by its path.
+    `source` is "zoo" for one that is found by its name and "checkpoint" for one that is given by its path. `reading` is what
+    its spec says of the file; a card says the rest. `card_at` is its card where that does not lie beside the file; `said` is
+    what a user says of one without a card.
     """
 
     path: Path
@@ -55,228 +52,197 @@ class CheckpointEntrant:
     architecture: str | None = None
     allow_pickle: bool = False
     source: str = "checkpoint"
+    reading: Reading = PLAIN
+    card_at: Path | None = None
+    said: Said = NOTHING
+    downloads: Downloads = field(default_factory=Downloads, compare=False)
 
     @property
     def card_path(self) -> Path:
-        return self.path.with_suffix(".json")
+        return self.card_at or self.path.with_name(f"{self._stem}.json")
+
+    @property
+    def has_card(self) -> bool:
+        """Whether a file says who it is. A .json beside a file that is given by its path may be anything, too."""
+        if self.card_at is not None:
+            return True
+        strict = self.source == "zoo" or self.path.suffix == ".safetensors"
+        return self.card_path.is_file() and (strict or is_card(self.card_path))
 
     @property
     def card(self) -> Card:
         """As its file says where there is one; else the file's stem and the architecture. Raises EntrantError."""
-        if self._has_card:
-            return self._card_file().card
-        return Card(name=self.path.stem, source=self.source, architecture=self.architecture or "")
+        if self.has_card:
+            return self.said.beside(self._card_file().card, self.card_path)
+        architecture = self.architecture or self._by_itself
+        return self.said.of(Card(name=self._stem, source=self.source, architecture=architecture))
+
+    @property
+    def address(self) -> Address | None:
+        """Where its weights can be fetched; None where no card says so."""
+        return self._card_file().weights if self.has_card else None
 
     @property
     def spec(self) -> str:
         if self.source == "zoo":
-            return self.path.stem
-        return f"checkpoint:{self.path}" + (f"@{self.architecture}" if self.architecture else "")
+            return self.card_path.stem
+        return f"checkpoint:{self.path}" + (f"@{self.architecture}" if self.architecture else "") + self.reading.spec
+
+    @property
+    def file(self) -> Path:
+        """The file of tensors: the path, or what lies in a Hugging Face folder."""
+        return HuggingFaceFolder(self.path).weights if self.path.is_dir() else self.path
 
     def transform(self) -> None:
         """The suite's images as they are."""
         return
 
     def missing(self) -> tuple[Path, ...]:
-        return () if self.path.is_file() else (self.path,)
+        return () if self.file.is_file() else (self.file,)
 
     def fetch(self) -> None:
-        """Own files come from nowhere. Raises EntrantError when the file is not here."""
-        if self.missing():
+        """Fetch the file from where its card says. Raises EntrantError when it is not here and no card says where it is."""
+        if not self.missing():
+            return
+        if self.address is None:
             raise EntrantError(f"expected a checkpoint in {self.path}, got no file; check the path, it has no download")
+        self.downloads.from_hub(self.address.url, self.path, self.address.sha256)
 
     def weights(self) -> Weights:
         """The sha256 covers the file's bytes, the architecture's name, the classes and the image shape.
 
-        Of an architecture that is the user's own code it covers the code's source files too, and what else of the
-        network no state dict holds.
+        It covers what the spec or the card says of normalisation, too; of the user's own code its source files and what else of
+        the network no state dict holds; of a library's network its version; and the place of the tensors, where several fit and
+        not the customary ones are taken. The note tells what was found in the file and what was done with it.
         """
-        architecture = self._architecture()
-        self._require_file(architecture)
-        file = WeightsFile(self.path.name, sha256_of_file(self.path))
-        text = f"{architecture}\n{self.domain.classes}\n{self.domain.shape}\n{file.sha256}"
-        files: tuple[WeightsFile, ...] = (file,)
-        if is_own(architecture):
-            code, more = OwnArchitecture.find(architecture).identity(self.domain.classes, self.domain.shape)
-            text, files = f"{text}\n{code}", (file, *more)
-        return Weights(hashlib.sha256(text.encode()).hexdigest(), files)
+        network = self.network()
+        file = WeightsFile(self.file.name, sha256_of_file(self.file))
+        if self.address is not None and file.sha256 != self.address.sha256:
+            raise EntrantError(
+                f"expected the weights that {self.card_path.name} names (sha256 {self.address.sha256[:16]}), got others in"
+                f" {self.file} ({file.sha256[:16]}); remove that file and fetch it with --download, or correct the card"
+            )
+        text = f"{network.architecture}\n{self.domain.classes}\n{self.domain.shape}\n{file.sha256}"
+        if network.architecture == TORCHSCRIPT:
+            said, more, note, place = "", (), "", ""
+        else:
+            (said, more), status = network.identity(), self.file.stat()
+            note, place = _told(self, status.st_mtime_ns, status.st_size)
+        reading = self.how
+        read = [f"take={place}"] if place else []
+        if normalisation := stated(reading.mean, reading.std):
+            read.append(str(normalisation.require(self.domain.shape[0], self.path)))
+        text = "\n".join([text, *([said] if said else []), *read])
+        return Weights(hashlib.sha256(text.encode()).hexdigest(), (file, *more), note)
 
     def load(self) -> nn.Module:
         """Build the network and load the tensors strictly; leaves torch's random state alone."""
-        architecture = self._architecture()
-        self._require_file(architecture)
-        tensors = state_dict(self._read(), self.path)
-        with seeded():
-            model = build(architecture, self.domain.classes, self.domain.shape)
+        network = self.network()
+        if network.architecture == TORCHSCRIPT:
+            return self._program()
+        chosen = self.choose(network)
+        model, wanted = network.build(), network.wanted
+        held = {name: tensor for name, tensor in model.state_dict().items() if name in wanted.constants}
+        model.load_state_dict({**held, **wanted.state(chosen.found)}, strict=True)
+        network.require_logits(model.float().eval(), self.spec)
+        return freeze(_normalised(model, chosen.normalisation))
+
+    def network(self) -> Network:
+        """What the tensors are for. Raises EntrantError where there is no file, and where nothing says the architecture."""
+        if self.missing():
+            raise EntrantError(f"expected a checkpoint in {self.file}, got no file; {self._remedy}")
+        folder = HuggingFaceFolder(self.path) if self.path.is_dir() and self.architecture is None else None
+        network = Network(self._architecture(), self.domain, folder)
+        if problem := flaw(self.file, network.most_bytes):
+            raise EntrantError(f"expected a checkpoint in {self.file}, got {problem}; put the right file there")
+        return network
+
+    def choose(self, network: Network) -> Chosen:
+        """The network's tensors in the file. Raises EntrantError, with what would fit, where they are not there."""
+        held, reading = self._read(), self.how
+        spec = f"checkpoint:{self.path}" + (f"@{self.architecture}" if self.architecture else "")
+        choice = Choice(
+            network.wanted,
+            reading,
+            self.domain.shape[0],
+            spec,
+            str(self.file),
+            network.architecture,
+            network.normalisation,
+        )
         try:
-            model.load_state_dict(tensors, strict=True)
-        except RuntimeError as error:
-            got = f"a checkpoint with {mismatch(error)}" if is_mismatch(error) else one_line(error)
+            return choice(held)
+        except NoFit as error:
+            raise EntrantError(no_fit(held, network, self.path, self.file, reading.spec)) from error
+
+    def _program(self) -> nn.Module:
+        if not self.allow_pickle:
             raise EntrantError(
-                f"expected the tensors of {architecture} for {self.domain.classes} classes in {self.path}, got {got};"
-                f" name its architecture: {FORMS}"
-            ) from error
-        return freeze(model)
+                f"expected plain tensors in {self.path}, got a TorchScript archive, which is a program;"
+                f" pass --allow-pickle {self.card.name} only if you trust its author"
+            )
+        try:
+            model = load_program(self.path).float().eval()
+        except Exception as error:  # the archive's own program
+            raise EntrantError(f"expected a TorchScript archive in {self.path}, got {raised(error)}") from error
+        reading = self.how
+        normalisation = stated(reading.mean, reading.std)
+        require_logits(model, self.spec, self.domain.classes, self.domain.shape, f"choose one for {self.domain.suite}")
+        return freeze(_normalised(model, normalisation and normalisation.require(self.domain.shape[0], self.path)))
 
     @property
-    def _has_card(self) -> bool:
-        # a .json beside any other file that is given by its path may be anything
-        return self.card_path.is_file() and (self.source == "zoo" or self.path.suffix == ".safetensors")
+    def _stem(self) -> str:
+        return self.path.name if self.path.is_dir() else self.path.stem
+
+    @property
+    def _remedy(self) -> str:
+        fetched = f"download with harness run ... --entrants {self.spec} --download"
+        return "check the path" if self.address is None else fetched
 
     def _card_file(self) -> CardFile:
-        return read_card(self.card_path, self.source)
+        beside = self.source == "zoo" or self.card_at is None
+        return read_card(self.card_path, self.source, named_by_file=beside)
+
+    @property
+    def how(self) -> Reading:
+        """How the file is read, as the spec says, and the card where the spec says nothing."""
+        return self.reading.over(self._card_file().reading) if self.has_card else self.reading
+
+    @property
+    def _by_itself(self) -> str:
+        """The architecture of a file or folder that says it itself; empty for the others."""
+        if self.path.is_dir():
+            return HuggingFaceFolder(self.path).architecture
+        return TORCHSCRIPT if self.path.is_file() and is_torchscript(self.path) else ""
 
     def _architecture(self) -> str:
-        if self._has_card:
+        if self.has_card:
             card = self._card_file()
             card.require(self.domain, self.card_path)
             return self.architecture or card.card.architecture
-        if self.architecture is None:
+        if self.architecture is None and not (found := self._by_itself):
+            fits = ""
+            with contextlib.suppress(EntrantError, OSError):  # what else is wrong shows when it has an architecture
+                fits = hint(list(mappings(self._read())), self.domain, str(self.path), said=self.reading.spec)
             raise EntrantError(
                 f"expected an architecture for {self.path}, got none; add @ and {FORMS}, or put a card beside it"
+                + (f"; {fits}" if fits else "")
             )
-        return self.architecture
-
-    def _require_file(self, architecture: str) -> None:
-        if self.missing():
-            raise EntrantError(f"expected a checkpoint in {self.path}, got no file; check the path")
-        problem = flaw(self.path, most_bytes(architecture, self.domain.classes, self.domain.shape))
-        if problem:
-            raise EntrantError(f"expected a checkpoint in {self.path}, got {problem}; put the right file there")
+        return self.architecture or found
 
     def _read(self) -> Any:
-        """What the file holds. Raises EntrantError for a damaged file and for a pickle that holds code."""
-        try:
-            if content(self.path) is Content.SAFETENSORS:
-                return safetensors.torch.load_file(self.path)
-            with unpickling(self.allow_pickle):
-                return torch.load(self.path, map_location="cpu", weights_only=not self.allow_pickle)
-        except Exception as error:  # a damaged file, and an allowed pickle's code, raise what they like
-            if is_refused_pickle(error) and not self.allow_pickle:
-                raise EntrantError(
-                    f"expected plain tensors in {self.path}, got {refused_pickle(error)};"
-                    f" pass --allow-pickle {self.card.name} only if you trust its author"
-                ) from error
-            raise EntrantError(
-                f"expected a checkpoint in {self.path}, got {type(error).__name__}: {one_line(error)};"
-                " the file is damaged or of another kind, copy it again"
-            ) from error
+        return read(self.file, self.allow_pickle, self.card.name)
 
 
-@functools.cache
-def most_bytes(architecture: str, classes: int, shape: tuple[int, int, int]) -> int:
-    """How large a checkpoint of a network can be; of the user's own code, which is not run for this, a stated bound."""
-    if is_own(architecture):
-        return MOST_BYTES
-    with seeded(), torch.device("meta"):  # shapes alone: nothing is allocated
-        tensors = build(architecture, classes, shape).state_dict().values()
-    return ROOM + BESIDE * sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+def _normalised(model: nn.Module, normalisation: Normalisation | None) -> nn.Module:
+    return Normalised(model, normalisation) if normalisation else model
 
 
-def state_dict(held: Any, path: Path) -> dict[str, Tensor]:
-    """The tensors by name in what a checkpoint file holds, out of its containers and without wrappers' prefixes.
-
-    Raises EntrantError, naming `path`, where there is none.
-    """
-    if isinstance(held, nn.Module):
-        held = held.state_dict()
-    while isinstance(held, Mapping) and not _is_state_dict(held):
-        inner = next((held[key] for key in CONTAINERS if isinstance(held.get(key), Mapping | nn.Module)), None)
-        if inner is None:
-            break
-        held = inner.state_dict() if isinstance(inner, nn.Module) else inner
-    if not isinstance(held, Mapping) or not _is_state_dict(held):
-        is_mapping = isinstance(held, Mapping)
-        got = (
-            f"the keys {', '.join(map(_key, list(held)[:5])) or '(none)'}" if is_mapping else f"a {type(held).__name__}"
-        )
-        raise EntrantError(
-            f"expected a state dict in {path}, got {got}; save model.state_dict(), alone or under 'state_dict'"
-        )
-    tensors = dict(held)
-    while prefix := next((p for p in PREFIXES if all(key.startswith(p) for key in tensors)), None):
-        tensors = {key.removeprefix(prefix): tensor for key, tensor in tensors.items()}
-    return tensors
-
-
-def save_entrant(stem: Path, model: nn.Module, card: Card, domain: Domain) -> CheckpointEntrant:
-    """Write <stem>.safetensors and <stem>.json, each whole or not at all; the same model and card, the same bytes.
-
-    `stem` ends in the card's name. Raises EntrantError where the model does not fit the card's architecture, or the
-    card cannot be written.
-    """
-    if require_name(card.name) != stem.name:
-        raise EntrantError(f"expected files named {card.name!r} as the card is, got {stem.name!r}; use one name")
-    require_no_pickle(stem)
-    text = CardFile(card, domain.suite, domain.classes, domain.shape).to_json()
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    with torch.random.fork_rng(devices=()):
-        network = build(card.architecture, domain.classes, domain.shape)
+@functools.lru_cache(maxsize=64)
+def _told(entrant: CheckpointEntrant, *_: int) -> tuple[str, str]:
+    """The note and the unusual place of what is read; of one file as it is, once a process. Empty for what cannot be loaded."""
     try:
-        network.load_state_dict(tensors, strict=True)
-    except RuntimeError as error:
-        raise EntrantError(
-            f"expected a model of {card.architecture} for {domain.classes} classes, got {mismatch(error)};"
-            " name the architecture that it is"
-        ) from error
-    path = stem.with_name(f"{stem.name}.safetensors")
-    _write(path, safetensors.torch.save(tensors))
-    _write(stem.with_name(f"{stem.name}.json"), text.encode())  # last: with the card, the entrant is there
-    return CheckpointEntrant(path, domain, source="zoo")
-
-
-def own_entrants(domain: Domain, folders: Sequence[Path] = ()) -> tuple[CheckpointEntrant, ...]:
-    """Every own entrant of a suite, by name: the shipped ones, then those in <folder>/<suite>/ of each folder.
-
-    Its weights are <name>.safetensors, or a state dict in <name>.pt. Raises EntrantError for a card that cannot be used, for
-    one with both files, and for one name in two folders.
-    """
-    found: dict[str, CheckpointEntrant] = {}
-    for folder in dict.fromkeys(folder.resolve() for folder in (SHIPPED, *folders)):
-        for path in sorted((folder / domain.suite).glob("*.json")):
-            card = read_card(path, "zoo")
-            if card.suite != domain.suite:
-                continue
-            card.require(domain, path)
-            name = card.card.name
-            if name in found:
-                raise EntrantError(
-                    f"expected one entrant named {name!r}, got {found[name].card_path} and {path}; rename one"
-                )
-            found[name] = CheckpointEntrant(_weights_beside(path), domain, source="zoo")
-    return tuple(found.values())
-
-
-def require_no_pickle(stem: Path) -> None:
-    """Raise EntrantError where <stem>.pt is there: written beside it, <stem>.safetensors would be a second file of one name."""
-    if (pickle := stem.with_name(f"{stem.name}.pt")).exists():
-        raise EntrantError(f"expected no other weights of {stem.name!r}, got {pickle}; rename or remove that file")
-
-
-def _weights_beside(card: Path) -> Path:
-    tensors, pickle = card.with_suffix(".safetensors"), card.with_suffix(".pt")
-    if tensors.exists() and pickle.exists():
-        raise EntrantError(
-            f"expected one file of weights beside {card}, got {tensors.name} and {pickle.name}; remove one"
-        )
-    return pickle if pickle.exists() else tensors
-
-
-def _key(key: object) -> str:
-    """A key for a message; of what is no text its type, for it may be as large as it likes."""
-    return key[:80] if isinstance(key, str) else f"({type(key).__name__})"
-
-
-def _is_state_dict(held: Mapping[Any, Any]) -> bool:
-    return bool(held) and all(isinstance(key, str) and isinstance(value, Tensor) for key, value in held.items())
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        with part.open("xb") as file:
-            file.write(content)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+        chosen = entrant.choose(entrant.network())
+    except EntrantError:  # loading says why
+        return "", ""
+    return chosen.note, chosen.unusual

@@ -43,13 +43,13 @@ class Downloads:
         url = self.drive.format(id=file_id)
         _place(path, url, lambda part: _gdown(url, part))
 
-    def from_hub(self, url: str, path: Path) -> None:
-        """Put a file of a plain web address at `path`; its sha256 is checked where the file's name holds it."""
+    def from_hub(self, url: str, path: Path, sha256: str = "") -> None:
+        """Put a file of a plain web address at `path`; its sha256 is checked where it is given, or the file's name holds it."""
         url = self.hub.format(url=url, file=path.name)
-        _place(path, url, lambda part: _urllib(url, part, self.timeout))
+        _place(path, url, lambda part: _urllib(url, part, self.timeout), sha256)
 
 
-def _place(path: Path, url: str, get: Callable[[Path], None]) -> None:
+def _place(path: Path, url: str, get: Callable[[Path], None], sha256: str = "") -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     log.info("downloading %s from %s", path, url)
     # a folder of its own: the part files of gdown and of this module go with it, however this ends
@@ -65,6 +65,8 @@ def _place(path: Path, url: str, get: Callable[[Path], None]) -> None:
         prefix = HASH_IN_NAME.search(path.name)
         if not problem and prefix and not sha256_of_file(part).startswith(prefix[1]):
             problem = "a file whose sha256 is not the one in its name"
+        if not problem and sha256 and (got := sha256_of_file(part)) != sha256:
+            problem = f"other bytes than its card names (sha256 {got[:16]}, not {sha256[:16]})"
         if problem:
             raise EntrantError(_refused(path, url, problem))
         os.replace(part, path)

@@ -77,11 +77,13 @@ class Weights:
     """What a result depends on besides the data: `sha256` changes whenever the entrant's function may have changed.
 
     It covers the bytes of the files and whatever else decides the function (the architecture's name, the version of the
-    package that holds its code); `files` lists the files alone.
+    package that holds its code); `files` lists the files alone. `note` tells, on one line, what was found in them and what was
+    done with it (tensors chosen, renamed, left out; normalisation); empty where there is nothing to tell.
     """
 
     sha256: str
     files: tuple[WeightsFile, ...] = ()
+    note: str = field(default="", compare=False)
 
 
 class Entrant(Protocol):

@@ -1,4 +1,5 @@
-"""The user's own code, named as `module:callable`: from a module of the working directory, or of an installed package.
+"""The user's own code, named as `module:callable`: from a module of the working directory, of the root of its project, or of an
+installed package.
 
 The module runs with the user's rights, as any import does. What it builds is known by its tensors, by the plain
 attributes of its modules, and by the source files of the callable and of the model's classes. Errs in one way: of code
@@ -22,6 +23,7 @@ from torch import Tensor, nn
 
 from zoo.entrant import EntrantError, WeightsFile, did_you_mean, sha256_of_file
 from zoo.faults import one_line
+from zoo.project import project_root
 
 
 @dataclass(frozen=True)
@@ -53,10 +55,11 @@ class OwnCode:
                 imported = importlib.import_module(self.module)
         except (Exception, SystemExit) as error:
             if isinstance(error, ModuleNotFoundError) and error.name and f"{self.module}.".startswith(f"{error.name}."):
-                here = [path.stem for path in Path.cwd().glob("*.py")]
+                folders = dict.fromkeys((Path.cwd(), project_root()))
+                here = [path.stem for folder in folders for path in folder.glob("*.py")]
                 raise EntrantError(
                     f"expected a module, got {self.module!r}, and there is none;{did_you_mean(self.module, here)}"
-                    f" looked in {Path.cwd()} and the installed packages"
+                    f" looked in {', '.join(map(str, folders))} and the installed packages"
                 ) from error
             raise EntrantError(f"expected the module {self.module} to import, got {raised(error)}") from error
         if not hasattr(imported, self.attribute):
@@ -80,9 +83,10 @@ class OwnCode:
 
 @contextlib.contextmanager
 def working_directory_importable() -> Iterator[None]:
-    """As with `python -m`: an installed command does not have the working directory on its path."""
+    """As with `python -m`: an installed command does not have the working directory on its path. After it comes the root of the
+    project, so that an entrant that is found from a folder below finds its code too."""
     before = list(sys.path)
-    sys.path.insert(0, os.getcwd())
+    sys.path[:0] = dict.fromkeys((os.getcwd(), str(project_root())))
     importlib.invalidate_caches()  # a file written a moment ago
     try:
         yield

@@ -14,10 +14,16 @@ import pathlib
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import safetensors.torch
 import torch
+
+from zoo.entrant import EntrantError
+from zoo.faults import is_refused_pickle, one_line, refused_pickle
+from zoo.formats import Content, content
 
 FORCE_SAFE = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
 FORCE_UNSAFE = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
@@ -70,3 +76,25 @@ def unpickling(allow_pickle: bool = False) -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+def read(path: Path, allow_pickle: bool, name: str) -> Any:
+    """What a file of tensors holds, on the CPU. `name` is what to pass to --allow-pickle.
+
+    Raises EntrantError for a damaged file, and for a pickle that holds code unless `allow_pickle`.
+    """
+    try:
+        if content(path) is Content.SAFETENSORS:
+            return safetensors.torch.load_file(path)
+        with unpickling(allow_pickle):
+            return torch.load(path, map_location="cpu", weights_only=not allow_pickle)
+    except Exception as error:  # a damaged file, and an allowed pickle's code, raise what they like
+        if is_refused_pickle(error) and not allow_pickle:
+            raise EntrantError(
+                f"expected plain tensors in {path}, got {refused_pickle(error)};"
+                f" pass --allow-pickle {name} only if you trust its author"
+            ) from error
+        raise EntrantError(
+            f"expected a checkpoint in {path}, got {type(error).__name__}: {one_line(error)};"
+            " the file is damaged or of another kind, copy it again"
+        ) from error

@@ -24,6 +24,9 @@ class Attack(ABC):
     by_gradient: ClassVar[bool] = True
     """Whether it needs the gradient: where that is zero, such an attack proves nothing."""
 
+    ends_early: ClassVar[bool] = False
+    """Whether an example rests once it is broken: where many break, it then costs less than `passes` says."""
+
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         for name in ("__call__", "legal_images"):

@@ -106,6 +106,7 @@ class TargetedAPGD(Attack):
     highest loss over all targets; so an image moves also where the attack fails.
     """
 
+    ends_early: ClassVar[bool] = True
     steps: int = 20
     targets: int = TARGETS
 
@@ -193,6 +194,7 @@ class Square(Attack):
     """
 
     by_gradient: ClassVar[bool] = False
+    ends_early: ClassVar[bool] = True
     queries: int = 500
 
     def passes(self, classes: int) -> tuple[int, int]:

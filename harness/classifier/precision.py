@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from harness.classifier.meter import meter
 from harness.errors import BadInput
 
 
@@ -30,4 +31,5 @@ class Precise(nn.Module):
                 "expected the entrant to leave its images as they are, got images changed in place;"
                 " normalise a copy (x = (x - mean) / std)"
             )
+        meter().passed(len(x), backward=torch.is_grad_enabled() and x.requires_grad)
         return logits.to(torch.float32, copy=True)

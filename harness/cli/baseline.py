@@ -7,11 +7,7 @@ from pathlib import Path
 
 import click
 
-from harness.check.baseline import baseline_of, baseline_path, recorded, write_baseline
 from harness.cli import options
-from harness.run.folders import output_folder, published
-from harness.suites.files import find_suite
-from leaderboards.records.home import Home
 
 
 @dataclass(frozen=True)
@@ -45,6 +41,11 @@ def command(given: BaselineOptions) -> int:
 
     The record is the run's (--out), else the one that the checkout publishes.
     """
+    from harness.check.baseline import baseline_of, baseline_path, recorded, write_baseline
+    from harness.run.folders import output_folder, published
+    from harness.suites.files import find_suite
+    from leaderboards.records.home import Home
+
     suite = find_suite(given.suite_name)
     if given.dataset:
         suite = suite.on(given.dataset)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +19,9 @@ if TYPE_CHECKING:
     from harness.run.selection import Faults
     from harness.run.session import Session
     from harness.suites.suite import Suite
+    from harness.training.pace import Work
     from harness.training.recipes import Recipe
-    from leaderboards.pages.experiment import ExperimentView
+    from leaderboards.pages.experiment import ExperimentView, Table
 
 MEASURES = ("standard", "autoattack")
 """What an experiment measures unless it is told otherwise: the paired tests need no more."""
@@ -184,31 +183,30 @@ def shared(seeds: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 
 def train_missing(ground: Ground, trials: Sequence[Trial]) -> int:
     """Train what is missing, followed in the terminal; the exit status where it is asked to stop, else 0."""
-    from harness.cli.progress import following_epochs
+    from harness.cli.training_progress import asked_to_stop, following_training, interrupted
     from harness.experiments.trials import Telling
     from harness.run.folders import output_folder
     from harness.training.trainer import Interrupted
 
-    output_folder(ground.folder)
-    missing = ground.missing(trials)
-    options.told(f"{ground.suite.name}: {len(missing)} of {len(trials)} entrants to train")
-    stop = threading.Event()
-    before = signal.signal(signal.SIGTERM, lambda number, frame: stop.set())
+    if ground.writing.zoo is None:
+        output_folder(ground.folder)
+    missing, speaks = ground.missing(trials), ground.writing.world.first
+
+    def begins(trial: Trial, later: Sequence[Work]) -> None:
+        following.next(trial.name, later)
+        tell(f"training {trial.name}")
+
+    def tell(line: str) -> None:
+        if speaks:
+            options.told(line)
+
+    tell(f"{ground.suite.name}: {len(missing)} of {len(trials)} entrants to train")
     try:
-        with following_epochs(speaks=True) as (report, moved):
-            telling = Telling(
-                begins=lambda trial: options.told(f"training {trial.name}"),
-                epoch=report,
-                moved=moved,
-                resumed=lambda checkpoint: options.told(f"going on from {checkpoint}"),
-                asked_to_stop=stop.is_set,
-            )
-            ground.train(trials, telling)
+        with following_training(speaks) as following, asked_to_stop() as stop:
+            resumed = lambda checkpoint: tell(f"going on from {checkpoint}")  # noqa: E731
+            ground.train(trials, Telling(begins, (following,), resumed, stop))
     except Interrupted:
-        options.told("asked to stop: saved; run the same command again to go on")
-        return 128 + signal.SIGTERM
-    finally:
-        signal.signal(signal.SIGTERM, before)
+        return interrupted(speaks)
     return 0
 
 
@@ -244,12 +242,17 @@ def show_settings(sessions: Mapping[Setting, Session]) -> None:
 
 def show_experiment(view: ExperimentView, page: Path) -> None:
     """The tables of an experiment, what was found in words, and where its page is."""
-    from harness.cli.tables import wide, worded
-
     for table in view.tables:
-        headings = [column.heading for column in table.columns]
-        left = [headings[0], *(column.heading for column in table.columns if column.words)]
-        wide(worded(table.caption, headings, [[str(cell) for cell in row] for row in table.rows], left))
+        show_table(table)
     for finding in view.findings:
         click.echo(escaped(finding))
     click.echo(str(page))
+
+
+def show_table(table: Table) -> None:
+    """A page's table in the terminal."""
+    from harness.cli.tables import wide, worded
+
+    headings = [column.heading for column in table.columns]
+    left = [headings[0], *(column.heading for column in table.columns if column.words)]
+    wide(worded(table.caption, headings, [[str(cell) for cell in row] for row in table.rows], left))

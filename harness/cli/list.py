@@ -91,7 +91,7 @@ def list_recipes(as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True)
 @options.typed(EntrantsOptions)
 def list_entrants(given: EntrantsOptions) -> int:
-    """Entrants of a suite: source, architecture, published numbers, whether their files are here."""
+    """Entrants of a suite: source, architecture, where they lie, published numbers, whether their files are here."""
     from harness.run.folders import own_folders
     from harness.run.listing import entrant_rows
     from harness.suites.files import find_suite

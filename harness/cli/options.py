@@ -61,9 +61,21 @@ positive, not_negative = at_least(1), at_least(0)
 
 PATH = click.Path(path_type=Path)
 
+
+def in_project(ctx: click.Context, parameter: click.Parameter, value: Path) -> Path:
+    """A callback: a folder that was not named is that of the working directory, else that of the project around it."""
+    from click.core import ParameterSource
+
+    from harness.data.form import in_project
+
+    named = ctx.get_parameter_source(parameter.name or "") is not ParameterSource.DEFAULT
+    return value if named else in_project(value)
+
+
 data_dir = click.option(
-    "--data-dir", type=PATH, default=Path("data"), show_default=True, help="Where the data sets are."
-)
+    "--data-dir", type=PATH, default=Path("data"), show_default=True, callback=in_project,
+    help="Where the data sets are; also data/ of the project around the working directory.",
+)  # fmt: skip
 dataset = click.option(
     "--dataset",
     metavar="NAME",
@@ -71,7 +83,7 @@ dataset = click.option(
 )
 download = click.option("--download", is_flag=True, help="Fetch data and weights that are not here.")
 model_dir = click.option(
-    "--model-dir", type=PATH, default=Path("models"), show_default=True,
+    "--model-dir", type=PATH, default=Path("models"), show_default=True, callback=in_project,
     help="RobustBench's weights: <model-dir>/<data set>/<norm>/<name>.pt",
 )  # fmt: skip
 device = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, or cuda:0,cuda:1")
@@ -79,6 +91,14 @@ precision = click.option(
     "--precision", type=click.Choice(["fp32", "bf16"]), default="fp32", show_default=True,
     help="Of the network that is judged: bf16 rounds it, and what is measured is the rounded network.",
 )  # fmt: skip
+name = click.option(
+    "--name", help="What record and board call the entrant, where --entrants gives its path or its code."
+)
+title = click.option("--title", help="Of its paper, where it has no card.")
+paper = click.option("--paper", metavar="URL", help="Where its paper can be read, where it has no card.")
+card = click.option(
+    "--card", type=PATH, help="The entrant's card, a .json, where it does not lie beside the weights or the module."
+)
 engine = click.option(
     "--engine", type=click.Choice(["harness", "pyautoattack"]),
     help="Whose AutoAttack: the harness's own, or the much slower reference [default: harness].",

@@ -46,14 +46,20 @@ def command(given: PublishOptions) -> int:
     """Copy the records of RUN to the published ones, with their arrays, witnesses and pictures. RUN is a folder
     [default: runs/ of the checkout].
 
+    Of an entrant of your own the card goes to zoo/ of the checkout, with the weights where they have at most 10 MB; the card of
+    larger ones needs their address (weights: url, sha256). The last line says what to commit.
+
     Where a record agrees with the published one within rounding, nothing changes. Partial records are published with --limit:
     they have a board of their own, and never take the place of whole ones. Without it they are left alone, as bounded records
     are; both are refused where --entrants names them. Records that were changed after they were written are refused. Nothing
     is replayed: harness verify does that. Exit status: 0 done, 1 one was refused, 2 bad input.
     """
-    from harness.run.folders import published_folder, run_folder
+    from harness.run.folders import checkout, own_folders, published_folder, run_folder
     from harness.run.publication import Publication
+    from harness.run.submission import Submission
+    from leaderboards.records.files import read_record
     from leaderboards.records.home import Home
+    from zoo.project import shown_place
 
     to = published_folder(given.to)
     publication = Publication(
@@ -71,8 +77,16 @@ def command(given: PublishOptions) -> int:
             options.told(f"harness: error: {change.line}")
         else:
             click.echo(escaped(change.line))
+    here = shown_place(to)
     if any(change.outcome in ("published", "replaced") for change in changes):
-        here = to.relative_to(Path.cwd()) if to.is_relative_to(Path.cwd()) else to
-        click.echo(f"prove it: harness verify {shlex.quote(str(here))}")
-        click.echo(f"see it: harness render --out {shlex.quote(str(here))}")
+        click.echo(f"prove it: harness verify {shlex.quote(here)}")
+        click.echo(f"see it: harness render --out {shlex.quote(here)}")
+    if checkout(to) == to.resolve().parent:
+        submit = Submission(to.resolve().parent / "zoo", own_folders())
+        stand = [change for change in changes if change.stands]
+        found = [submit(read_record(publication.run.results / change.file)) for change in stand]
+        for line in dict.fromkeys(line for one in found for line in one.lines):
+            options.told(f"before a pull request: {line}")
+        if copied := dict.fromkeys(shown_place(path) for one in found for path in one.files):
+            click.echo(f"commit it: git add {shlex.join([here, *copied])}")
     return int(any(change.outcome == "refused" for change in changes))

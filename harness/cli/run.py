@@ -18,6 +18,10 @@ class RunOptions:
 
     suite_name: str
     entrants: str | None
+    name: str | None
+    title: str | None
+    paper: str | None
+    card: Path | None
     measures: str | None
     limit: int | None
     shard_size: int | None
@@ -42,6 +46,10 @@ class RunOptions:
 @click.option(
     "--entrants", help="Comma-separated: NAME, robustbench:NAME, checkpoint:PATH[@ARCHITECTURE], python:MODULE:CALLABLE"
 )
+@options.name
+@options.title
+@options.paper
+@options.card
 @click.option(
     "--measures",
     help="Comma-separated, generation also with a preset or file (generation:50k, generation:mine.toml); autoattack:bounded:"
@@ -85,6 +93,7 @@ def command(given: RunOptions) -> int:
     from harness.run.site import render_site
     from harness.suites.files import find_suite
     from harness.verify.transfers import as_written, met
+    from zoo.described import Said
 
     suite = find_suite(given.suite_name)
     if given.dataset:
@@ -99,7 +108,13 @@ def command(given: RunOptions) -> int:
         ),
         entrants=tuple(
             chosen_entrants(
-                specs, suite, model_dir=given.model_dir, own_folders=own_folders(), allow_pickle=given.allow_pickle
+                specs,
+                suite,
+                model_dir=given.model_dir,
+                own_folders=own_folders(),
+                allow_pickle=given.allow_pickle,
+                said=Said(given.name or "", given.title or "", given.paper or ""),
+                card=given.card,
             )
         ),
         named=bool(specs),
@@ -125,7 +140,7 @@ def command(given: RunOptions) -> int:
         f" to measure on {len(workers)} x {workers[0].type}"
     )
     with following(plan, todo, faults) as report:
-        records = session(executor_for(workers, given.workers), report)
+        records = session(executor_for(workers, given.workers), report, report.heard)
     met(plan, request.out, workers[0], options.told)
     records = as_written(records, request.out)
     if any(set(record.measurements) - {"generation"} for record in records):

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from harness.run import report
+from harness.run.forecast import Left
 from harness.run.plan import Plan, Task
 from leaderboards.records.schema import Quantity, Record
 from zoo.faults import escaped
@@ -49,11 +50,11 @@ def worded(title: str, headings: Iterable[str], rows: Iterable[Sequence[str]], l
     return table
 
 
-def show_plan(plan: Plan, todo: Sequence[Task], seconds: float) -> None:
+def show_plan(plan: Plan, todo: Sequence[Task], left: Left) -> None:
     """What --dry-run prints: one row an entrant and measure, passes at most, and the estimate."""
     title = f"{plan.suite.name}: {len(todo)} of {len(plan.tasks)} shards to measure"
     wide(worded(title, report.PLAN_HEADINGS, report.plan_rows(plan, todo), ("entrant", "measure")))
-    click.echo(f"Passes are upper bounds. Estimated time: at most about {report.duration(seconds)}.")
+    click.echo(f"Passes are upper bounds: examples that break take few. Estimated time: {report.span(left)}.")
 
 
 def heading(said: Quantity) -> str:

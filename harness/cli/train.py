@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import signal
-import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from harness.cli import options
-from harness.cli.progress import following_epochs
 from harness.errors import BadInput
-from harness.run.folders import checkout
-from harness.suites.files import find_suite
-from harness.training.distributed import World, processes
-from harness.training.entrant import TrainedEntrant, train
-from harness.training.objectives import OBJECTIVES
-from harness.training.plans import PLANS
-from harness.training.recipes import parsed
-from harness.training.trainer import Interrupted
+from harness.training.plans import OBJECTIVE_NAMES, PLANS
 from zoo.architectures import ARCHITECTURES
 from zoo.entrant import EntrantError
+
+if TYPE_CHECKING:  # they import torch: --help is there without it
+    from harness.suites.suite import Suite
+    from harness.training.distributed import World
+    from harness.training.entrant import TrainedEntrant
+    from harness.training.scalars import Kind
 
 
 @dataclass(frozen=True)
@@ -34,6 +32,7 @@ class TrainOptions:
     architecture: str | None
     epochs: int | None
     seed: int | None
+    seeds: str | None
     precision: str | None
     drop: str | None
     drop_fraction: float | None
@@ -44,6 +43,7 @@ class TrainOptions:
     name: str | None
     out: Path | None
     force: bool
+    log: Kind | None
     data_dir: Path
     dataset: str | None
     train_on: str | None
@@ -52,6 +52,8 @@ class TrainOptions:
 
     def changes(self) -> dict[str, object]:
         """The recipe's fields that are given; an option of its own outweighs --set. Raises BadInput."""
+        from harness.training.recipes import parsed
+
         names = "architecture epochs seed precision drop drop_fraction drop_count synthetic_fraction"
         given = {field: getattr(self, field) for field in names.split()}
         return parsed(self.assignments) | {field: value for field, value in given.items() if value is not None}
@@ -63,12 +65,17 @@ class TrainOptions:
     "--recipe",
     "recipe_name",
     required=True,
-    help=f"{', '.join(OBJECTIVES)}; alone or with -{', -'.join(PLANS)}; or the path of a .toml file.",
+    help=f"{', '.join(OBJECTIVE_NAMES)}; alone or with -{', -'.join(PLANS)}; or the path of a .toml file.",
 )
 @click.option("--set", "assignments", multiple=True, metavar="FIELD=VALUE", help="Change any field of the recipe.")
 @click.option("--architecture", help=f"{', '.join(ARCHITECTURES)}, or module:callable; default: the recipe's.")
 @click.option("--epochs", type=int, help="In place of the recipe's.")
 @click.option("--seed", type=int, help="Of training; in place of the recipe's.")
+@click.option(
+    "--seeds",
+    metavar="K,L",
+    help="An entrant a seed, <name>-s<seed>, one after the other; then their mean and standard deviation.",
+)
 @click.option("--precision", help="fp32 or bf16; default: the recipe's.")
 @click.option(
     "--drop",
@@ -88,9 +95,14 @@ class TrainOptions:
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    help="Holds <suite>/<name>.safetensors, .json and .dynamics.jsonl [default: zoo/ of the checkout]",
+    help="Holds <suite>/<name>.safetensors, .json, .dynamics.jsonl and .training.html [default: entrants/ of the project]",
 )
 @click.option("--force", is_flag=True, help="Replace what another command made under this name.")
+@click.option(
+    "--log",
+    type=click.Choice(["tensorboard", "csv"]),
+    help="Write the numbers of training beside the entrant: <name>.tensorboard/ or <name>.log.csv.",
+)
 @options.data_dir
 @options.dataset
 @click.option(
@@ -104,15 +116,23 @@ class TrainOptions:
 def command(given: TrainOptions) -> int:
     """Train an entrant; `harness run` then finds it by its name.
 
-    For several GPUs: torchrun --standalone --nproc-per-node N -m harness train ...
+    While it trains, <name>.training.html beside it shows the course of training. The same command again goes on where an
+    interrupted one has stopped. For several GPUs: torchrun --standalone --nproc-per-node N -m harness train ...
     """
+    from harness.cli.train_seeds import train_seeds
+    from harness.cli.training_progress import interrupted
+    from harness.training.distributed import processes
+    from harness.training.trainer import Interrupted
+
+    if given.seeds is not None and given.seed is not None:
+        raise BadInput(f"expected --seed or --seeds, got {given.seed} and {given.seeds}; leave one out")
     with processes(given.device) as (world, device):
         try:
+            if given.seeds is not None:
+                return train_seeds(given, world, device)
             entrant = _train(given, world, device)
         except Interrupted:
-            if world.first:
-                options.told("asked to stop: saved; run the same command again to go on")
-            return 128 + signal.SIGTERM
+            return interrupted(world.first)
         except (BadInput, EntrantError):
             if world.first:
                 raise
@@ -123,43 +143,49 @@ def command(given: TrainOptions) -> int:
 
 
 def _train(given: TrainOptions, world: World, device: str) -> TrainedEntrant:
-    stop = threading.Event()
-    before = signal.signal(signal.SIGTERM, lambda number, frame: stop.set())
-    try:
-        with following_epochs(speaks=world.first) as (report, moved):
-            return train(
-                given.suite_name,
-                given.recipe_name,
-                name=given.name,
-                changes=given.changes(),
-                synthetic=given.synthetic,
-                limit=given.limit,
-                dataset=given.dataset,
-                train_on=given.train_on,
-                data_dir=given.data_dir,
-                download=given.download,
-                device=device,
-                out=given.out,
-                default_out=(checkout() or Path.cwd()) / "zoo",
-                force=given.force,
-                report=report,
-                moved=moved,
-                resumed=lambda checkpoint: options.told(f"going on from {checkpoint}"),
-                asked_to_stop=stop.is_set,
-                world=world,
-            )
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    from harness.cli.training_progress import asked_to_stop, following_training
+    from harness.training.entrant import train
+
+    with following_training(world.first) as following, asked_to_stop() as stop:
+        return train(
+            given.suite_name,
+            given.recipe_name,
+            name=given.name,
+            changes=given.changes(),
+            synthetic=given.synthetic,
+            limit=given.limit,
+            dataset=given.dataset,
+            train_on=given.train_on,
+            data_dir=given.data_dir,
+            download=given.download,
+            device=device,
+            out=given.out,
+            force=given.force,
+            log=given.log,
+            page=True,
+            observers=(following,),
+            resumed=lambda checkpoint: options.told(f"going on from {checkpoint}"),
+            asked_to_stop=stop,
+            world=world,
+        )
 
 
 def _tell(entrant: TrainedEntrant, given: TrainOptions) -> None:
     """What came of it, on stderr; where it is and how it is judged, on stdout."""
     for line in entrant.course:
         options.told(line)
+    options.told(f"its course: {entrant.page}")
     click.echo(str(entrant.path))
-    data = entrant.suite
-    on = f" --dataset {data.loaded_from}" if find_suite(given.suite_name).dataset != data.dataset else ""
-    click.echo(f"judge it: harness run --suite {given.suite_name}{on} --entrants {entrant.spec}")
+    click.echo(judged(given, entrant.suite, [entrant.spec]))
     if entrant.other is not None:
         which = "last" if entrant.trained.selected == entrant.trained.best else "best"
         click.echo(f"and its {which} epoch: --entrants checkpoint:{entrant.other}@{entrant.card.architecture}")
+
+
+def judged(given: TrainOptions, suite: Suite, specs: Sequence[str]) -> str:
+    """The command that judges what was trained for a suite."""
+    from harness.suites.files import find_suite
+
+    on = f" --dataset {suite.loaded_from}" if find_suite(given.suite_name).dataset != suite.dataset else ""
+    it = "it" if len(specs) == 1 else "them"
+    return f"judge {it}: harness run --suite {given.suite_name}{on} --entrants {','.join(specs)}"

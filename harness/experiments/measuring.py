@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -17,9 +17,10 @@ from harness.errors import BadInput
 from harness.measures import MEASURES, Measure
 from harness.measures.energies import accuracy_value
 from harness.measures.measure import Cost
-from harness.run.executors.executor import Done, Report, executor_for
+from harness.run.executors.executor import Done, executor_for
 from harness.run.inputs import suite_images
 from harness.run.plan import Plan, Task
+from harness.run.progress import Heard, unheard
 from harness.run.selection import Faults, chosen_entrants
 from harness.run.session import Request, Session, begin
 from harness.suites.suite import Suite
@@ -28,19 +29,37 @@ from leaderboards.records.files import record_path
 from leaderboards.records.home import Home
 from leaderboards.records.schema import Record, Value
 
-Follow = Callable[[Plan, Sequence[Task], Faults], AbstractContextManager[Report]]
-"""What follows a run: it gives what is called as each task ends."""
+
+class Follower(Protocol):
+    """Is called as each task ends; `heard` takes how far the others are."""
+
+    heard: Heard
+
+    def __call__(self, done: Done) -> None: ...
+
+
+Follow = Callable[[Plan, Sequence[Task], Faults], AbstractContextManager[Follower]]
+"""What follows a run."""
+
+
+@dataclass(frozen=True)
+class Silent:
+    """Says nothing but faults."""
+
+    plan: Plan
+    faults: Faults
+    heard: Heard = unheard
+
+    def __call__(self, done: Done) -> None:
+        if done.fault is not None:
+            who = self.plan.judged[done.task.judged].name
+            self.faults.add(who, done.fault.message, bad_input=done.fault.bad_input)
 
 
 @contextmanager
-def silently(plan: Plan, todo: Sequence[Task], faults: Faults) -> Iterator[Report]:
+def silently(plan: Plan, todo: Sequence[Task], faults: Faults) -> Iterator[Follower]:
     """Follows a run and says nothing but faults."""
-
-    def report(done: Done) -> None:
-        if done.fault is not None:
-            faults.add(plan.judged[done.task.judged].name, done.fault.message, bad_input=done.fault.bad_input)
-
-    yield report
+    yield Silent(plan, faults)
 
 
 ROBUST = ("autoattack", "energies")
@@ -141,7 +160,7 @@ class Measuring:
         if session is None:
             return {}
         with follow(session.plan, session.todo, faults) as report:
-            records = session(executor_for(devices(self.device, self.workers), self.workers), report)
+            records = session(executor_for(devices(self.device, self.workers), self.workers), report, report.heard)
         return {record.entrant.name: self._found(record) for record in records}
 
     def cost(self, entrants: int) -> Cost:

@@ -203,7 +203,9 @@ class Sampling:
         plan, todo = joined(sessions)
         store = next(iter(sessions.values())).store
         with follow(plan, todo, faults) as report:
-            executor_for(devices(measuring.device, measuring.workers), measuring.workers)(plan, todo, store, report)
+            executor_for(devices(measuring.device, measuring.workers), measuring.workers)(
+                plan, todo, store, report, report.heard
+            )
         drawn = []
         for setting, session in sessions.items():
             records = write_findings(session.plan, store, session.out)

@@ -7,12 +7,13 @@ settings is not trained again; one that another command made under its name is r
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.classifier.devices import devices
 from harness.data import datasets
 from harness.data.images import ImageSet
+from harness.data.npz import npz_file
 from harness.errors import BadInput
 from harness.experiments.measuring import Measuring
 from harness.measures.measure import Cost
@@ -20,10 +21,13 @@ from harness.suites.suite import Suite
 from harness.training.batches import held_out
 from harness.training.card import Origin, made_of
 from harness.training.distributed import World
-from harness.training.dynamics import Epoch
+from harness.training.dynamics import followed
 from harness.training.entrant import train
-from harness.training.place import checkpoint_of, finished, require_same_command
+from harness.training.pace import Work, work_of
+from harness.training.place import ANOTHER, checkpoint_of, finished, require_same_command
 from harness.training.recipes import Recipe
+from harness.training.scalars import Kind
+from harness.training.standing import Observer
 from zoo.cards import read_card
 from zoo.entrant import Card
 
@@ -38,13 +42,30 @@ class Trial:
 
 @dataclass(frozen=True)
 class Telling:
-    """What is called as trainings go on: as one begins, after each epoch and step, with a file that is gone on from."""
+    """What is called as trainings go on: as one begins, with the work of those after it, and with a file that is gone on from;
+    `observers` are told of each step and epoch."""
 
-    begins: Callable[[Trial], None] = lambda trial: None
-    epoch: Callable[[Epoch], None] = lambda epoch: None
-    moved: Callable[[int, int], None] = lambda step, steps: None
+    begins: Callable[[Trial, Sequence[Work]], None] = lambda trial, later: None
+    observers: Sequence[Observer] = ()
     resumed: Callable[[Path], None] = lambda checkpoint: None
     asked_to_stop: Callable[[], bool] = lambda: False
+
+
+@dataclass(frozen=True)
+class Writing:
+    """What the trainings of trials write, and over what.
+
+    `zoo` holds <suite>/<name>.safetensors where that is not the experiment's own folder, `synthetic` images are mixed into each
+    batch, `force` replaces what another command made; `log` and `page` are as in harness.training.entrant.train, `world` the
+    processes that train together.
+    """
+
+    zoo: Path | None = None
+    synthetic: ImageSet | Path | None = None
+    force: bool = False
+    log: Kind | None = None
+    page: bool = False
+    world: World = field(default_factory=World)
 
 
 @dataclass(frozen=True)
@@ -59,10 +80,11 @@ class Ground:
     folder: Path
     device: str = "auto"
     train_on: str | None = None
+    writing: Writing = field(default_factory=Writing)
 
     @property
     def zoo(self) -> Path:
-        return self.folder / "zoo"
+        return self.writing.zoo or self.folder / "zoo"
 
     def path(self, trial: Trial) -> Path:
         """Of a trial's weights."""
@@ -77,32 +99,50 @@ class Ground:
         return read_card(self.path(trial).with_suffix(".json"), "zoo").card
 
     def missing(self, trials: Sequence[Trial]) -> tuple[Trial, ...]:
-        """Those that are still to be trained. Raises BadInput where another command made an entrant of one's name."""
-        on = devices(self.device, None)[0]
-        for trial in trials:
-            origin = Origin(self.suite, trial.recipe, self.images, None, on, World())
-            place = self._place(trial)
-            mend = "name another --out for other settings"
+        """Those that are still to be trained. Raises BadInput where another command made an entrant of one's name, unless it
+        is to be replaced."""
+        return tuple(trial for trial in trials if not (self._same(trial) and finished(self._place(trial))))
+
+    def _same(self, trial: Trial) -> bool:
+        """Whether what is there, if anything, is of this very training."""
+        on, place = devices(self.device, None)[0], self._place(trial)
+        origin = Origin(self.suite, trial.recipe, self.images, self.writing.synthetic, on, World())
+        mend = "name another --out for other settings" if self.writing.zoo is None else ANOTHER
+        try:
             require_same_command(place, checkpoint_of(place), self.suite.domain.suite, made_of(origin), mend)
-        return tuple(trial for trial in trials if not finished(self._place(trial)))
+        except BadInput:
+            if not self.writing.force:
+                raise
+            return False
+        return True
 
     def train(self, trials: Sequence[Trial], telling: Telling) -> None:
         """Train what is missing, one after the other. Raises Interrupted where it is asked to stop: what is done is kept."""
-        for trial in self.missing(trials):
-            telling.begins(trial)
+        missing, writing = self.missing(trials), self.writing
+        for number, trial in enumerate(missing, 1):
+            telling.begins(trial, [self.work(later.recipe) for later in missing[number:]])
             train(
                 self.suite,
                 trial.recipe,
                 name=trial.name,
                 images=self.images,
                 train_on=self.train_on,
+                synthetic=writing.synthetic,
                 device=self.device,
                 out=self.zoo,
-                report=telling.epoch,
-                moved=telling.moved,
+                force=writing.force,
+                log=writing.log,
+                page=writing.page,
+                observers=telling.observers,
                 resumed=telling.resumed,
                 asked_to_stop=telling.asked_to_stop,
+                world=writing.world,
             )
+
+    def work(self, recipe: Recipe) -> Work:
+        """What one training does."""
+        kept, validation = held_out(self.images, recipe.validation)
+        return work_of(recipe, len(kept), followed(len(kept), len(validation) if validation is not None else None))
 
     def cost(self, recipe: Recipe) -> Cost:
         """Passes of one training, in images, about: the attack's steps, what the loss needs, and probes left out."""
@@ -129,6 +169,7 @@ def ground(
     limit: int | None = None,
     download: bool = False,
     device: str = "auto",
+    writing: Writing | None = None,
 ) -> Ground:
     """Read the training images of a suite, the first `limit` of them. Raises BadInput where they are not there."""
     if dataset:
@@ -140,7 +181,10 @@ def ground(
     if limit is not None and limit > len(images):
         raise BadInput(f"expected at most {len(images)} training images, got {limit}; give a smaller --train-limit")
     images = images.first(limit)
-    return Ground(suite if train_on else suite.on(images.name), images, folder, device, train_on)
+    if writing is not None and isinstance(writing.synthetic, Path):
+        synthetic = npz_file(writing.synthetic, suite.shape, suite.classes)
+        writing = replace(writing, synthetic=synthetic)
+    return Ground(suite if train_on else suite.on(images.name), images, folder, device, train_on, writing or Writing())
 
 
 def folder_of(out: Path, experiment: str, suite: Suite) -> Path:

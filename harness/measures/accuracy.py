@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
 from torch import nn
 
 from harness.classifier.logits import natural_logits
-from harness.classifier.stopwatch import seconds
 from harness.data.images import Examples
 from harness.measures.intervals import proportion
 from harness.measures.measure import Cost, Measure, Note, ShardResult, Summary, flags_of
@@ -48,9 +46,6 @@ class StandardAccuracy(Measure):
 
     def cost(self, classes: int) -> Cost:
         return Cost(forward=1)
-
-    def trial(self, model: nn.Module, examples: Examples, threat: ThreatModel) -> float:
-        return seconds(partial(natural_logits, model, examples), examples.x.device)
 
     def __call__(self, model: nn.Module, examples: Examples, threat: ThreatModel) -> ShardResult:
         predicted = natural_logits(model, examples).argmax(1)

@@ -12,19 +12,17 @@ gradient is given. The gradient that is looked at is the one that attacks on the
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from harness.attacks.attack import Attack
 from harness.attacks.named import ATTACKS, MAIN, prefix
 from harness.classifier.logits import natural_logits
 from harness.classifier.memory import fitted
-from harness.classifier.stopwatch import seconds
+from harness.classifier.meter import meter
 from harness.data.images import Examples
 from harness.energy import joint_energy, kl_in_energies, marginal_energy
 from harness.measures import landscape
@@ -101,22 +99,17 @@ class Energies(CalibratedMeasure):
         passes = [attack.passes(classes) for attack in self.attacks.values() if not attack.obstacle(classes, "Linf", 5)]
         return Cost(2 + sum(forward + 1 for forward, _ in passes), 1 + sum(backward for _, backward in passes))
 
-    def trial(self, model: nn.Module, examples: Examples, threat: ThreatModel) -> float:
-        model = fitted(model, examples.x)
-        logits = natural_logits(model, examples)
-        classes, side, y = logits.shape[1], min(examples.x.shape[2:]), logits.argmax(1)
-        still = replace(threat, eps=0.0)  # nothing breaks there: examples that break early cost less
-        total = 0.0
-        for number, attack in enumerate(self.attacks.values()):
-            if attack.obstacle(classes, threat.norm, side):
-                continue
-            short, times = attack.shortened(classes)
-            work = partial(short.perturb, model, examples.x, y, still, torch.Generator().manual_seed(self.seed))
-            total += times * seconds(work, examples.x.device, warm=number == 0)
-        return total
+    def costs(self, classes: int, shape: Sequence[int]) -> Mapping[str, Cost]:
+        found = {"natural": Cost(2, 1)}
+        for name, attack in self.attacks.items():
+            if not attack.obstacle(classes, "Linf", min(shape[1:])):
+                forward, backward = attack.passes(classes)
+                found[name] = Cost(forward + 1, backward, until_broken=attack.ends_early)
+        return found
 
     def __call__(self, model: nn.Module, examples: Examples, threat: ThreatModel) -> ShardResult:
         x, y = examples.x, examples.y
+        meter().enter("natural")
         model = fitted(model, x)
         natural = natural_logits(model, examples)
         calibration = calibrated(model, examples, natural)
@@ -136,7 +129,10 @@ class Energies(CalibratedMeasure):
             if obstacle := attack.obstacle(logits.shape[1], threat.norm, min(x.shape[2:])):
                 notes.append(Note("attacks-left-out", f"{name} was not run: {obstacle}"))
                 continue
+            meter().enter(name)
             found = attack(model, x, y, threat, generator_of(self.seed, examples.start, name), natural=logits)
+            if name == MAIN:
+                meter().robust = int((~found.broken).sum())
             if found.rejected:
                 notes.append(Note("rejected", REJECTED.format(name), int((~found.counted).sum())))
             of_attack = _found(logits, found.logits, y, scale)

@@ -13,7 +13,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -22,7 +21,7 @@ import torch
 from safetensors.numpy import save as save_arrays
 from torch import nn
 
-from harness.classifier.stopwatch import seconds
+from harness.classifier.meter import meter
 from harness.data.images import Examples, ImageSet
 from harness.errors import BadInput
 from harness.features.digits import as_bytes
@@ -153,16 +152,8 @@ class Generation(Measure):
         gradients = self.sampler.gradients * self.sampler.steps
         return Cost(forward=gradients + 1, backward=gradients)
 
-    def trial(self, model: nn.Module, examples: Examples, threat: ThreatModel) -> float:
-        steps = min(2, self.sampler.steps)
-        short = Descend(JointEnergy(), replace(self.sampler, steps=steps))  # type: ignore[type-var]
-        draws = torch.arange(len(examples), device=examples.x.device)
-        timed = seconds(partial(short, model, examples.x, examples.y, draws, self.seed), examples.x.device)
-        scored = 0.0
-        if self.material and self.material.extractor:
-            extract = partial(self.material.extractor, as_bytes(examples.x), examples.x.device)
-            scored = 2 * seconds(extract, examples.x.device)  # the images', and their starts'
-        return timed * (self.sampler.steps + 1) / (steps + 1) + scored
+    def costs(self, classes: int, shape: Sequence[int]) -> Mapping[str, Cost]:
+        return {"draws": self.cost(classes), "scores": Cost(forward=2)}
 
     def __call__(self, model: nn.Module, examples: Examples, threat: ThreatModel) -> ShardResult:
         material, device = self._material, examples.x.device
@@ -170,12 +161,14 @@ class Generation(Measure):
         if descend.needs_reference:
             real = reference(model, material.training, self.reference_images, device)
         draws = torch.arange(examples.start, examples.start + len(examples), device=device)
+        meter().enter("draws")
         batches = [
             descend(model, x, y, mine, self.seed, real)
             for x, y, mine in zip(
                 *(part.split(self.batch_size) for part in (examples.x, examples.y, draws)), strict=True
             )
         ]
+        meter().enter("scores")
         image, start = as_bytes(torch.cat([batch.x for batch in batches])), as_bytes(examples.x)
         index, distance = material.nearest(image)
         finite = torch.cat([batch.finite for batch in batches])

@@ -21,6 +21,7 @@ import torch
 from torch import nn
 
 from harness.classifier.memory import Fitted
+from harness.classifier.meter import BOTH, FORWARD
 from harness.data.images import Examples, ImageSet
 from harness.measures.sources import Sources
 from harness.threat import ThreatModel
@@ -66,10 +67,19 @@ class Summary:
 
 @dataclass(frozen=True)
 class Cost:
-    """Passes through the network for one example, at most: forward ones, and backward ones (to the image)."""
+    """Passes through the network for one example, at most: forward ones, and backward ones (to the image).
+
+    `until_broken`: an example that breaks takes few of them.
+    """
 
     forward: int
     backward: int = 0
+    until_broken: bool = False
+
+    @property
+    def work(self) -> float:
+        """As a meter counts it: in passes forward."""
+        return max(self.forward - self.backward, 0) * FORWARD + self.backward * BOTH
 
 
 Kept = Callable[[ShardResult], None]
@@ -162,9 +172,13 @@ class Measure(Protocol):
         """What one unit costs at most."""
         ...
 
-    def trial(self, model: nn.Module, examples: Examples, threat: ThreatModel) -> float:
-        """Seconds that these examples take at most, by timing a few steps on them."""
-        ...
+    def costs(self, classes: int, shape: Sequence[int]) -> Mapping[str, Cost]:
+        """What its stages cost an example of a shape (C, H, W), in their order, for who estimates its time.
+
+        The names are those by which it tells how far it is (harness.classifier.meter); a measure that says nothing of itself
+        has one stage.
+        """
+        return {"": self.cost(classes)}
 
     def __call__(self, model: nn.Module, examples: Examples, threat: ThreatModel) -> ShardResult:
         """Measure one shard. The model gives float32 logits."""

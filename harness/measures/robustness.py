@@ -19,8 +19,9 @@ from harness.attacks.autoattack import TARGETS, Cascade, stages_for
 from harness.attacks.engine import engine as own
 from harness.attacks.engine.outcome import STAGES, SURVIVED, Outcome, left_out
 from harness.attacks.engine.report import Report
-from harness.attacks.engine.trial import trial
+from harness.attacks.engine.square import passes_by_query
 from harness.classifier.logits import natural_logits
+from harness.classifier.meter import meter
 from harness.classifier.prepared import Search, chosen_search
 from harness.data.images import Examples
 from harness.errors import BadInput
@@ -147,43 +148,47 @@ class RobustAccuracy(Measure):
         return {"autoattack_accuracy": accuracy, **stages}
 
     def cost(self, classes: int) -> Cost:
-        targets = min(TARGETS, classes - 1)
         if self.engine == "harness":
             # a row of APGD is passed at its start and after 100 steps, forward and backward; one of FAB-T twice a
             # step at most, and backward in vain where it crosses the boundary; one of Square at its start and for each query
-            passes = {
-                "apgd-ce": Cost(101, 101),
-                "apgd-t": Cost(targets * 101, targets * 101),
-                "fab-t": Cost(targets * 200, targets * 150),
-                "square": Cost(5001, 0),
-            }
+            targets = min(TARGETS, classes - 1)
+            most = (Cost(101, 101), Cost(targets * 101, targets * 101), Cost(targets * 200, targets * 150), Cost(5001))
             # a bounded answer runs the last stages on one example in ten; what it takes to complete it is not counted
-            used = [
-                cost if number < bounds.FIRST else self._part_of(cost) for number, cost in enumerate(passes.values())
-            ]
+            used = [cost if number < bounds.FIRST else self._part_of(cost) for number, cost in enumerate(most)]
         else:
-            # pyautoattack 0.2.0: APGD takes 100 steps and a first gradient, FAB 100 steps of two passes, Square 5,000 queries
-            passes = {
-                "apgd-ce": Cost(103, 101),
-                "apgd-t": Cost(2 + targets * 102, targets * 101),
-                "fab-t": Cost(2 + targets * 203, targets * 100),
-                "square": Cost(5004, 0),
-            }
-            used = [cost for stage, cost in passes.items() if stage in self.stages(classes, "Linf", 5)]
+            used = [*self._by_reference_costs(classes).values()]
         # beside the stages: natural logits twice, and seven passes of pyautoattack's checks; rounding the image of an example
         # that breaks takes at most attacks.witnesses.PASSES, and saves what was left of the attack
         return Cost(9 + sum(cost.forward for cost in used), sum(cost.backward for cost in used))
 
-    def trial(self, model: nn.Module, examples: Examples, threat: ThreatModel) -> float:
+    def _by_reference_costs(self, classes: int) -> dict[str, Cost]:
+        """pyautoattack 0.2.0: APGD takes 100 steps and a first gradient, FAB 100 steps of two passes, Square 5,000 queries."""
+        targets = min(TARGETS, classes - 1)
+        passes = {
+            "apgd-ce": Cost(103, 101),
+            "apgd-t": Cost(2 + targets * 102, targets * 101, until_broken=True),
+            "fab-t": Cost(2 + targets * 203, targets * 100, until_broken=True),
+            "square": Cost(5004, 0, until_broken=True),
+        }
+        return {stage: cost for stage, cost in passes.items() if stage in self.stages(classes, "Linf", 5)}
+
+    def costs(self, classes: int, shape: Sequence[int]) -> Mapping[str, Cost]:
         if self.engine == "pyautoattack":
-            return Cascade(self.seed, self.batch_size).trial(model, examples.x, examples.y, threat)
-        shares = [1.0 if number < bounds.FIRST or not self.bounded else bounds.SHARE for number in range(len(STAGES))]
-        return trial(self._engine(examples), model, examples.x, threat, shares)
+            return self._by_reference_costs(classes)
+        targets = min(TARGETS, classes - 1)
+        channels, height, width = shape
+        queries = round(float(passes_by_query(5000, (channels, height, width))[-1])) + 1
+        return {
+            "apgd-ce": Cost(101, 101, until_broken=True),
+            "apgd-t": Cost(targets * 101, targets * 101, until_broken=True),
+            "fab-t": self._part_of(Cost(targets * 200, targets * 100, until_broken=True)),
+            "square": self._part_of(Cost(queries, until_broken=True)),
+        }
 
     def _part_of(self, cost: Cost) -> Cost:
         """Of a stage that not every example goes through."""
         share = bounds.SHARE if self.bounded else 1.0
-        return Cost(math.ceil(share * cost.forward), math.ceil(share * cost.backward))
+        return replace(cost, forward=math.ceil(share * cost.forward), backward=math.ceil(share * cost.backward))
 
     def _engine(self, examples: Examples) -> own.Engine:
         return own.Engine(self.seed, chosen_search(self.search, examples.x.device))
@@ -267,6 +272,7 @@ class RobustAccuracy(Measure):
                 classes = model(examples.x[:1]).shape[1]
             state = cascade_state(before.arrays, examples.x, classes, threat)
         while not state.finished and STAGES.index(state.stages[state.done]) < through:
+            meter().enter(state.stages[state.done])
             state = cascade.advance(model, examples.x, examples.y, threat, state)
         fresh = [doubts.warned(warning) for warning in state.warnings]
         fresh += [doubts.rejected(r.stage, r.reason, r.n) for r in state.rejected]

@@ -21,7 +21,6 @@ from torch import Tensor, nn
 from harness.attacks.pgd import PGD
 from harness.classifier.logits import natural_logits
 from harness.classifier.memory import fitted
-from harness.classifier.stopwatch import seconds
 from harness.data.images import Examples
 from harness.measures import landscape
 from harness.measures.calibration import (
@@ -149,11 +148,6 @@ class Smoothness(CalibratedMeasure):
         # all of them twice, but for the natural logits, which are scaled
         once = forward + ascents + gradients + values
         return Cost(2 * once - 1, 2 * (backward + ascents - 6 + gradients))
-
-    def trial(self, model: nn.Module, examples: Examples, threat: ThreatModel) -> float:
-        work = partial(landscape.value_and_gradient, fitted(model, examples.x), examples.x, landscape.energy)
-        # a forward and a backward pass for each forward pass of the whole: the passes without a gradient take less
-        return seconds(work, examples.x.device) * self.cost(2).forward
 
     def __call__(self, model: nn.Module, examples: Examples, threat: ThreatModel) -> ShardResult:
         model = fitted(model, examples.x)

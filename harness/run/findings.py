@@ -116,6 +116,7 @@ def _entrant_info(judged: Judged, parameters: int, arrays_folder: Path) -> Entra
         files=tuple(FileInfo(name=file.name, sha256=file.sha256) for file in judged.weights.files),
         training=portable_values(card.training),
         published=card.published,
+        loading=judged.weights.note,
         dynamics=training_log(card, arrays_folder),
     )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from harness.errors import BadInput, one_line
 from leaderboards.records.home import Home
+from zoo import project
 
 
 def checkout(start: Path | None = None) -> Path | None:
@@ -69,5 +70,5 @@ def published_folder(to: Path | None) -> Path:
 
 
 def own_folders() -> tuple[Path, ...]:
-    """Where entrants that were trained here lie, besides the shipped ones."""
-    return tuple(folder for folder in (Path.cwd() / "zoo",) if folder.is_dir())
+    """Where entrants of the user's own lie, besides the shipped ones: zoo.project says where that is."""
+    return project.own_folders()

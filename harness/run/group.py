@@ -10,11 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
+from harness.classifier.meter import Meter, metered
 from harness.measures.measure import ShardResult
 from harness.provenance import provenance
 from harness.run.executors.place import Place
 from harness.run.parts import Parts
-from harness.run.plan import Task
+from harness.run.plan import Judged, Task
+from harness.run.progress import Progress, Queued
 from harness.run.shard import Making, drawing_as
 from harness.run.store import Shard, Store
 
@@ -39,6 +41,11 @@ def groups(tasks: Sequence[Task], workers: int, shape: Sequence[int]) -> list[tu
             size = min(-(-len(mine) // workers), max(1, most // max(map(len, mine))))
         found += [tuple(mine[first : first + size]) for first in range(0, len(mine), size)]
     return found
+
+
+def queued(judged: Judged, tasks: Sequence[Task]) -> Queued:
+    """A group, as it is told of."""
+    return Queued(judged.name, tasks[0].measure.name, tasks[0].start, sum(map(len, tasks)))
 
 
 @dataclass(frozen=True)
@@ -71,7 +78,11 @@ class Group:
             for task, part in zip(tasks, made(found), strict=True):
                 parts.keep(task, part)
 
-        with drawing_as(tasks[0], place.device):
+        job = queued(place.judged, self.tasks)
+        costs = tasks[0].measure.costs(place.suite.classes, place.suite.shape)
+        work = {stage: sum(map(len, tasks)) * cost.work for stage, cost in costs.items()}
+        counting = metered(Meter(work, lambda reading: place.tell(Progress.of(job, reading))))
+        with drawing_as(tasks[0], place.device), counting:
             examples = made.examples(place.judged.images).to(place.device)
             result = tasks[0].measure.go_on(
                 place.model, examples, place.suite.threat, made.known, kept=keep, through=self.through

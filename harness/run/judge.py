@@ -31,6 +31,7 @@ from leaderboards.records.arrays import read_arrays
 from leaderboards.records.home import Home
 from leaderboards.records.schema import Measurement, Record, Value
 from leaderboards.records.witnesses import Packed, read_witnesses
+from zoo.described import Said
 from zoo.entrant import did_you_mean
 from zoo.in_memory import in_memory
 
@@ -248,8 +249,9 @@ def _measures(wanted: Sequence[Measure | str] | None, suite: Suite) -> tuple[Mea
 def _entrant(model: Model, name: str | None, suite: Suite, model_dir: Path, allow_pickle: Sequence[str]) -> zoo.Entrant:
     if isinstance(model, str):
         return chosen_entrants(
-            [model], suite, model_dir=model_dir, own_folders=own_folders(), allow_pickle=allow_pickle
-        )[0]
+            [model], suite, model_dir=model_dir, own_folders=own_folders(), allow_pickle=allow_pickle,
+            said=Said(name=name or ""),
+        )[0]  # fmt: skip
     if isinstance(model, nn.Module) or not hasattr(model, "transform"):
         return in_memory(cast("nn.Module", model), name)
     return cast("zoo.Entrant", model)

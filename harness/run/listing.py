@@ -10,7 +10,10 @@ import zoo
 from harness.measures import MEASURES
 from harness.suites.suite import SUITES, Suite
 from harness.training.recipes import built_in
+from zoo.checkpoints import SHIPPED, CheckpointEntrant
+from zoo.project import shown_place
 from zoo.published import published_result
+from zoo.robustbench import RobustBenchEntrant
 
 Row = dict[str, Any]
 """What is listed, by the name of its column, as JSON values."""
@@ -65,6 +68,7 @@ def entrant_rows(suite: Suite, *, model_dir: Path, own_folders: Sequence[Path]) 
                 "name": card.name,
                 "source": card.source,
                 "architecture": card.architecture,
+                "where": _where(entrant),
                 "published_standard_accuracy": known.standard_accuracy if known else None,
                 "published_autoattack_accuracy": known.autoattack_accuracy if known else None,
                 "published_best_known_accuracy": known.best_known_accuracy if known else None,
@@ -73,6 +77,16 @@ def entrant_rows(suite: Suite, *, model_dir: Path, own_folders: Sequence[Path]) 
             }
         )
     return rows
+
+
+def _where(entrant: zoo.Entrant) -> str:
+    """The folder that an entrant lies in, or is fetched to; words for one that ships."""
+    if isinstance(entrant, CheckpointEntrant):
+        ships = entrant.card_path.is_relative_to(SHIPPED.resolve())
+        return "ships with the project" if ships else shown_place(entrant.card_path.parent)
+    if isinstance(entrant, RobustBenchEntrant):
+        return shown_place(entrant.model_dir / entrant.dataset / entrant.threat)
+    return ""
 
 
 def as_text(column: str, value: Any) -> str:

@@ -39,6 +39,9 @@ from leaderboards.records.transfers import publish_transfers
 from leaderboards.records.verifications import proved, verification_path
 from leaderboards.records.witnesses import read_witnesses
 
+SAME = "it is what is published"
+"""Why a record is left alone that was published before."""
+
 Outcome = Literal["published", "replaced", "left alone", "refused"]
 
 
@@ -49,6 +52,11 @@ class Change:
     file: str
     outcome: Outcome
     why: str
+
+    @property
+    def stands(self) -> bool:
+        """Whether the record is among the published ones now."""
+        return self.outcome in ("published", "replaced") or self.why == SAME
 
     @property
     def line(self) -> str:
@@ -224,7 +232,7 @@ class Publication:
             _copy(verification_path(self.run, new), verification_path(self.to, new))
         if path.read_bytes() == held:
             same = new.measurements or held == content
-            why = "it is what is published" if same else "it agrees with the published record within rounding"
+            why = SAME if same else "it agrees with the published record within rounding"
             return Change(file, "left alone", why)
         names = ", ".join(new.measurements) or "its card, or what is best known of it"
         partial = (

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.measures import MEASURES
+from harness.run.forecast import Forecast, Left
 from harness.run.plan import Plan, Task
+from harness.run.progress import Progress
 from leaderboards.board.entry import Basis, Entry
 from leaderboards.board.generation import MEASURE as GENERATION
 from leaderboards.board.generation import ScoreRow, scale_of, score_rows, score_tables
@@ -26,6 +28,41 @@ def duration(seconds: float) -> str:
     if seconds < 100:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+def span(left: Left) -> str:
+    """What is left, as a person reads it: one number where it is known to a factor of 1.5, else both ends."""
+    if left.vague:
+        low, high = duration(left.low), duration(left.high)
+        number, unit = low.split(" ")
+        return f"between {number if high.endswith(unit) else low} and {high}" if low != high else f"about {high}"
+    return f"about {duration(left.likely)}"
+
+
+def work(news: Progress) -> str:
+    """A job in flight, in a few words: who, what, which examples, and how far it is."""
+    stage = f" {news.stage}" if news.stage and news.stage != news.measure else ""
+    part = 100 * news.done / max(news.total, 1.0)
+    return f"{news.entrant} {news.measure}{stage} {news.start}-{news.start + news.examples}, {part:.0f} %"
+
+
+def headway(forecast: Forecast, seconds: float, *, short: bool = False) -> str:
+    """How far a run is after so many seconds: samples done of all, time gone and left, what runs now, and what is robust so
+    far. A sample is an example, or a drawn image, under one measure."""
+    done, examples = int(forecast.done), forecast.examples
+    left = forecast.left()
+    parts = [
+        f"{done:,}/{examples:,} samples ({100 * done // max(examples, 1)} %)",
+        f"{duration(seconds)} gone",
+        f"{span(left)} left" if left is not None else "time left not known yet",
+    ]
+    if not short:
+        for news in forecast.flying[:2]:
+            robust = "" if news.robust is None else f", {100 * news.robust / news.examples:.0f} % robust so far"
+            parts.append(f"now {work(news)}{robust}")
+        if (more := len(forecast.flying) - 2) > 0:
+            parts.append(f"and {more} more")
+    return ", ".join(parts)
 
 
 def plan_rows(plan: Plan, todo: Sequence[Task]) -> list[tuple[str, ...]]:

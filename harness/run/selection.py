@@ -13,9 +13,11 @@ from harness.measures import MEASURES, PRESETS, Measure, RobustAccuracy
 from harness.measures.generation_file import read_generation
 from harness.suites.suite import Suite
 from leaderboards.records.files import file_stem
-from zoo.checkpoints import own_entrants
+from zoo.catalogue import described, has_download
+from zoo.described import NOTHING, Said
 from zoo.entrant import did_you_mean
 from zoo.own_code import OwnCode, raised
+from zoo.own_entrants import own_entrants
 
 BOUNDED = "autoattack:bounded"
 """AutoAttack with an interval for an answer: faster; without `:bounded` it is completed later."""
@@ -141,17 +143,36 @@ def attacked_by(measures: Sequence[Measure], engine: str | None, search: str | N
 
 
 def chosen_entrants(
-    specs: Sequence[str], suite: Suite, *, model_dir: Path, own_folders: Sequence[Path], allow_pickle: Sequence[str]
+    specs: Sequence[str],
+    suite: Suite,
+    *,
+    model_dir: Path,
+    own_folders: Sequence[Path],
+    allow_pickle: Sequence[str],
+    said: Said = NOTHING,
+    card: Path | None = None,
 ) -> list[zoo.Entrant]:
-    """Entrants by their specs, else the suite's own and default ones. Raises BadInput where two have one name."""
+    """Entrants by their specs, else the suite's own and default ones. `said`, or a file `card`, tells who the one of `specs`
+    is.
+
+    Raises BadInput where two have one name, or one would be told of several.
+    """
+    if (said or card is not None) and len(specs) != 1:
+        raise BadInput(
+            f"expected one entrant with --name, --title, --paper or --card, got {len(specs) or 'none'}; name it with"
+            " --entrants checkpoint:PATH@ARCHITECTURE or python:MODULE:CALLABLE, each in a run of its own"
+        )
     folders = tuple(own_folders)
-    own = {entrant.card.name: entrant for domain in suite.domains[::-1] for entrant in own_entrants(domain, folders)}
+    named = specs or None
+    every = (entrant for domain in suite.domains[::-1] for entrant in own_entrants(domain, folders, model_dir, named))
+    own = {entrant.card.name: entrant for entrant in every}
 
     def find(spec: str) -> zoo.Entrant:
         domain = suite.domains[-1] if spec in own and own[spec].domain != suite.domain else suite.domain
         return zoo.find(spec, domain, model_dir=model_dir, own_folders=folders, allow_pickle=allow_pickle)
 
     found = [find(spec) for spec in specs] if specs else [*own.values(), *(find(spec) for spec in suite.entrants)]
+    found = [described(entrant, said, card) for entrant in found]
     unique = list({entrant.spec: entrant for entrant in found}.values())
     by_name: dict[str, str] = {}
     for entrant in unique:
@@ -176,8 +197,8 @@ def find_files(
                 if download:
                     faults.tell(f"fetching {name}")
                     entrant.fetch()
-                elif entrant.card.source != "robustbench":
-                    entrant.weights()  # says what is missing: an own file has no download
+                elif not has_download(entrant):
+                    entrant.weights()  # says what is missing
                 else:
                     spec = shlex.quote(entrant.spec)
                     command = f"harness run --suite {shlex.quote(suite.name)} --entrants {spec} --download"
@@ -186,7 +207,9 @@ def find_files(
                     else:
                         faults.tell(f"not here: {name}; to fetch and judge it: {command}")
                     continue
-            ready.append((entrant, entrant.weights()))
+            ready.append((entrant, weights := entrant.weights()))
+            if weights.note:
+                faults.tell(f"{name}: {weights.note}")
         except (BadInput, zoo.EntrantError) as error:
             faults.add(name, one_line(error), bad_input=True)
     return ready

@@ -14,11 +14,17 @@ from harness.data.parts import partly
 from harness.errors import BadInput, one_line
 from harness.measures import Measure
 from harness.run.completion import completing, waiting
-from harness.run.estimate import estimate
-from harness.run.executors.executor import Executor, Report
+from harness.run.earlier import earlier
+from harness.run.executors.executor import Executor, Report, queue
+from harness.run.executors.in_process import in_process
+from harness.run.executors.place import Assignment
 from harness.run.findings import write_findings
+from harness.run.forecast import Forecast, Left, forecast
+from harness.run.group import groups
 from harness.run.inputs import read_images, refuse_overwriting, sources
 from harness.run.plan import Plan, Task, make_plan
+from harness.run.probe import by_entrant, probe
+from harness.run.progress import Heard, Pace, unheard
 from harness.run.selection import Faults, find_files, with_seed
 from harness.run.signals import undisturbed
 from harness.run.store import Store
@@ -63,31 +69,43 @@ class Session:
         """The tasks that have no shard yet."""
         return waiting(self.plan, self.store)
 
-    def estimate(self, workers: Sequence[torch.device], faults: Faults) -> float:
-        """Seconds that the tasks take at most; entrants that cannot be tried are named and left out."""
-        total = 0.0
-        for index, judged in enumerate(self.plan.judged):
-            try:
-                total += estimate(self.plan, index, [task for task in self.todo if task.judged == index], workers[0])
-            except (BadInput, zoo.EntrantError) as error:
-                faults.add(judged.name, one_line(error), bad_input=True)
-            except Exception as error:  # noqa: BLE001  whatever an entrant's code raises is that entrant's failure alone
-                faults.add(judged.name, f"{type(error).__name__}: {one_line(error)}", bad_input=False)
-        return total / max(1, min(len(workers), len(self.todo)))
+    def forecast(self) -> Forecast:
+        """What will say how long the tasks take; it is to be told whatever is heard of them."""
+        return forecast(self.plan)
 
-    def __call__(self, executor: Executor, report: Report) -> list[Record]:
+    def estimate(self, workers: Sequence[torch.device], faults: Faults) -> Left:
+        """Seconds that the tasks take, as a range, from a look at each entrant; those that cannot be tried are named."""
+        found, todo = self.forecast(), self.todo
+        found(earlier(self.plan, self.store, self.out))
+        lost: set[int] = set()
+        with in_process(self.plan, workers[0]) as here:
+            for answer in here(
+                looks := [Assignment(n, probe(self.plan, mine)) for n, mine in by_entrant(todo).items()]
+            ):
+                if isinstance(answer.result, Pace):
+                    found(answer.result)
+                elif answer.fault is not None:
+                    lost.add(judged := looks[answer.number].judged)
+                    faults.add(self.plan.judged[judged].name, answer.fault.message, bad_input=answer.fault.bad_input)
+        waiting = groups([task for task in todo if task.judged not in lost], len(workers), self.plan.suite.shape)
+        found(queue(self.plan, waiting, len(workers)))
+        return found.left() or Left(0.0, 0.0, 0.0)
+
+    def __call__(self, executor: Executor, report: Report, heard: Heard = unheard) -> list[Record]:
         """Measure what is missing and write the records.
 
         A bounded answer that does not stand is completed, which brings tasks that were not in the plan. Whatever ends the run
-        early, what is measured goes into records before the exception leaves.
+        early, what is measured goes into records before the exception leaves. `heard` takes how far the work is.
         """
         try:
-            executor(self.plan, self.todo, self.store, report)
+            if heard is not unheard and self.todo:
+                heard(earlier(self.plan, self.store, self.out))
+            executor(self.plan, self.todo, self.store, report, heard)
             if (rest := completing(self.plan, self.store)) is not None:
                 for judged, measure in dict.fromkeys((task.judged, task.measure.name) for task in rest.tasks):
                     why = "a sampled example broke, or nothing was left out"
                     self.tell(f"{rest.judged[judged].name}: {measure} is completed ({why})")
-                executor(rest, rest.todo(self.store), self.store, report)
+                executor(rest, rest.todo(self.store), self.store, report, heard)
         finally:
             with undisturbed():
                 records = write_findings(self.plan, self.store, self.out)

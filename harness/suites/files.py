@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
+from harness.data.form import form_of, in_project
 from harness.errors import BadInput
 from harness.suites.suite import SUITES, Suite, data_name
 from harness.toml import read_toml
@@ -71,7 +72,8 @@ def _measure(name: str, folder: Path) -> str:
 def read_suite(path: Path) -> Suite:
     """A user's own suite from a TOML file. `base = "cifar10"` starts from a built-in one and changes the fields given.
 
-    A file that changes what is measured needs a name of its own.
+    A file that changes what is measured needs a name of its own. Without `base`, a suite's own data need `dataset`, `classes`,
+    `shape` and `eps`; `name` is then the file's, `version` 1 and `norm` Linf, unless it says otherwise.
     """
     fields = read_toml(path, "a suite")
     base = fields.pop("base", None)
@@ -95,11 +97,14 @@ def read_suite(path: Path) -> Suite:
             checked["zoo_dataset"] = inherited.zoo_dataset or inherited.dataset
         suite = replace(inherited, **{"version": 1, "title": checked["name"], "base": base, **checked})
     else:
+        checked = {"name": path.stem, "version": 1, "norm": "Linf", **checked}
         required = [f.name for f in dataclasses.fields(Suite) if f.default is dataclasses.MISSING and f.name != "title"]
         absent = [key for key in required if key not in checked]
         if absent:
+            wanted = [key for key in required if key not in ("name", "version", "norm")]
             raise BadInput(
-                f"expected {', '.join(required)} in {path}, got no {', '.join(absent)}; add what is missing, or a base"
+                f"expected {', '.join(wanted)} in {path}, got no {', '.join(absent)}; add what is missing"
+                f"{_as_the_data_say(checked)}, or a base"
             )
         if checked["name"] in SUITES:
             raise BadInput(f"expected a name of its own in {path}, got {checked['name']!r}; give the suite a new name")
@@ -109,6 +114,13 @@ def read_suite(path: Path) -> Suite:
     except BadInput as error:
         raise BadInput(f"{error} in {path}") from error
     return suite
+
+
+def _as_the_data_say(fields: Mapping[str, Any]) -> str:
+    """What the data are, as a suite's file would say it; empty where that is not known."""
+    dataset = fields.get("loader") or fields.get("dataset")
+    form = form_of(dataset, in_project(Path("data"))) if dataset else None
+    return f" ({fields['dataset']} has {form})" if form is not None else ""
 
 
 def find_suite(name: str) -> Suite:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,12 @@ def made_of(origin: Origin) -> dict[str, Any]:
     }
 
 
+def held_out_at(rows: Sequence[Mapping[str, Any]], epoch: int) -> dict[str, float] | None:
+    """Number of held-out images, and standard and PGD-20 accuracy on them after an epoch; None where none were held out."""
+    found = next((row["validation"] for row in rows if row["number"] == epoch), None)
+    return {key: found[key] for key in ("n", "standard_accuracy", "pgd_accuracy")} if found is not None else None
+
+
 def _removed(trained: Trained) -> dict[str, Any]:
     """How many samples were removed in all epochs, of how many; nothing where none were to be."""
     counts = [row["removed"] for row in trained.rows if "removed" in row]
@@ -99,6 +106,7 @@ def _training(origin: Origin, trained: Trained, dynamics: str) -> dict[str, Any]
         "best_epoch": trained.best,
         "best_pgd_accuracy": trained.best_pgd_accuracy,
         "last_pgd_accuracy": trained.last_pgd_accuracy,
+        "held_out": held_out_at(trained.rows, trained.selected),
         "dynamics": {
             "file": dynamics,
             "sha256": hashlib.sha256(dynamics_file(trained.rows)).hexdigest(),

@@ -6,6 +6,7 @@ are those that one process would have, whatever the number of processes (up to t
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
 from harness.errors import BadInput
+
+_SYNC = "forward_sync_buffers"
+_UNSYNCED = {_SYNC if _SYNC in inspect.signature(DistributedDataParallel).parameters else "broadcast_buffers": False}
+"""BatchNorm's statistics are equal in all processes already: nothing sends them at each step. Newer torch has another word."""
 
 
 @dataclass(frozen=True)
@@ -69,9 +74,8 @@ class World:
                     f" got {device.type}; train it in one process, or choose an architecture without BatchNorm"
                 )
             network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
-        # the statistics are equal in all processes already
         ids = [device.index] if device.type == "cuda" else None
-        return DistributedDataParallel(network, device_ids=ids, broadcast_buffers=False)
+        return DistributedDataParallel(network, device_ids=ids, **_UNSYNCED)
 
 
 @contextmanager

@@ -87,6 +87,11 @@ def probe(network: nn.Module, examples: Examples, threat: ThreatModel, recipe: R
     return Probe(len(examples), *(sums / len(examples)).tolist())
 
 
+def followed(images: int, held_out: int | None) -> int:
+    """How many images the dynamics are followed on, of so many training images and held-out ones (None: none)."""
+    return min(images, PROBED, PROBED if held_out is None else held_out) + (held_out or 0)
+
+
 def probed(images: ImageSet, held_out: ImageSet | None, device: torch.device) -> tuple[Examples, Examples | None]:
     """The examples of train (the first ones) and of the held-out images that are followed."""
     n = min(len(images), PROBED, len(held_out) if held_out is not None else PROBED)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from torch import nn
 from harness.classifier.determinism import deterministic
 from harness.classifier.devices import devices
 from harness.data import datasets
+from harness.data.form import Form
 from harness.data.images import ImageSet
 from harness.data.npz import npz_file
 from harness.errors import BadInput
@@ -22,14 +23,18 @@ from harness.training.card import Origin, card_of, keep_other, made_of
 from harness.training.distributed import World
 from harness.training.dynamics import Epoch, phases_of
 from harness.training.own_objective import require_terms
+from harness.training.page import Page, page_of
 from harness.training.phases import Phases
-from harness.training.place import checkpoint_of, found_by_name, require_not_shipped, require_same_command, writable
+from harness.training.place import checkpoint_of, found_by_name, require_free, require_same_command, writable
 from harness.training.recipes import Recipe, find_recipe
+from harness.training.scalars import Kind, Logged, log_of, require_log
+from harness.training.standing import Observer
 from harness.training.trainer import Trained
 from zoo.architectures import build, is_own
 from zoo.cards import require_name
-from zoo.checkpoints import require_no_pickle, save_entrant
 from zoo.entrant import Card
+from zoo.own_entrants import require_no_pickle, save_entrant
+from zoo.project import own_folder
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,7 @@ class TrainedEntrant:
     - spec: what to type after --entrants, or to give to the Python API, to get it
     - dynamics: the log of its epochs, JSON lines; `rows` holds the same
     - suite: the one that it was trained for, on the data that it was trained on
+    - page: of its training, to be opened in a browser; None where none was asked for
     """
 
     path: Path
@@ -49,6 +55,7 @@ class TrainedEntrant:
     dynamics: Path
     other: Path | None
     trained: Trained
+    page: Path | None = None
 
     @property
     def model(self) -> nn.Module:
@@ -101,8 +108,10 @@ def train(
     download: bool = False,
     device: str = "auto",
     out: str | Path | None = None,
-    default_out: str | Path = "zoo",
     force: bool = False,
+    log: Kind | None = None,
+    page: bool = False,
+    observers: Sequence[Observer] = (),
     report: Callable[[Epoch], None] = lambda epoch: None,
     moved: Callable[[int, int], None] = lambda step, steps: None,
     resumed: Callable[[Path], None] = lambda checkpoint: None,
@@ -118,10 +127,12 @@ def train(
     .npz, are half of each batch unless the recipe says another share.
 
     What is there by that name is replaced where this very call made it, or with `force`; else it is refused. Without `out`
-    it goes to `default_out`, and never under the name of a shipped entrant.
+    it goes to entrants/ of the project (zoo.project says which folder that is), and never under the name of another entrant.
 
     The same call again goes on where an interrupted one has stopped. Nothing is printed: `report` is called after each
     epoch, `moved` after each step (its number, and that of all in the epoch), `resumed` with a file that is gone on from.
+    `log` writes its numbers beside the entrant, "csv" to <name>.log.csv, "tensorboard" to the folder <name>.tensorboard; `page`
+    its course to <name>.training.html, while it goes on and at its end. `observers` are told of each step and epoch.
     When `asked_to_stop` says so, it saves where it stands and raises Interrupted. In several processes (`world`) the first
     one writes. Raises BadInput or EntrantError, one line, before data are read wherever that can be told.
     """
@@ -132,11 +143,13 @@ def train(
     seen = suite.on(train_on) if train_on else suite
     named = {"architecture": architecture, "epochs": epochs, "seed": seed, "precision": precision}
     fields = {**(changes or {}), **{field: value for field, value in named.items() if value is not None}}
-    asked, recipe = recipe, _changed(recipe, suite, fields, synthetic is not None)
-    name = require_name(name or _name_of(asked))
+    asked, recipe = recipe, changed_recipe(recipe, suite, fields, synthetic is not None)
+    name = require_name(name or name_of(asked))
     require_terms(recipe.method, suite.classes)
-    folder = Path(default_out if out is None else out)
-    require_not_shipped(name, (suite if images is None else suite.on(images.name)).name, folder, named=out is not None)
+    if log is not None:
+        require_log(log)
+    folder = own_folder() if out is None else Path(out)
+    require_free(name, (suite if images is None else suite.on(images.name)).name, folder, named=out is not None)
     if is_own(recipe.architecture):
         build(recipe.architecture, suite.classes, suite.shape)  # what is wrong with it is told here
     on = devices(device, None)[0]
@@ -162,6 +175,12 @@ def train(
     require_no_pickle(place)
     if not force:
         require_same_command(place, checkpoint, suite.domain.suite, made_of(origin))
+    watching: list[Observer] = [*observers]
+    if log is not None:
+        watching.append(Logged(log_of(log, place)))
+    drawn = Page(place, suite.title, recipe.epochs, made_of(origin)) if page else None
+    if drawn is not None:
+        watching.append(drawn)
     if checkpoint.exists() and world.first:
         resumed(checkpoint)
     with deterministic(on, recipe.threads):
@@ -176,6 +195,7 @@ def train(
             dynamics=dynamics,
             asked_to_stop=asked_to_stop,
             moved=moved,
+            observers=watching,
             world=world,
         )
     card = card_of(name, origin, trained, dynamics)
@@ -185,16 +205,20 @@ def train(
         other = keep_other(place, trained)
         checkpoint.unlink(missing_ok=True)
     spec = name if found_by_name(folder) else f"checkpoint:{path}"
-    return TrainedEntrant(path, spec, card, suite, dynamics, other, trained)
+    made = TrainedEntrant(path, spec, card, suite, dynamics, other, trained, page_of(place) if page else None)
+    if drawn is not None and world.first:
+        drawn.write(made.rows, made.course, made.phases, card.training["dynamics"]["overfitting_epoch"])
+    return made
 
 
-def _name_of(recipe: str | Path | Recipe) -> str:
+def name_of(recipe: str | Path | Recipe) -> str:
+    """What an entrant is named after that is given no name: its recipe, or the recipe's file."""
     if isinstance(recipe, Recipe):
         return recipe.objective
     return Path(recipe).stem if Path(recipe).suffix == ".toml" else str(recipe)
 
 
-def _changed(recipe: str | Path | Recipe, suite: Suite, fields: Mapping[str, Any], synthetic: bool) -> Recipe:
+def changed_recipe(recipe: str | Path | Recipe, suite: Suite, fields: Mapping[str, Any], synthetic: bool) -> Recipe:
     """The recipe with other fields; one that is given as an object says itself how much of a batch is synthetic."""
     if isinstance(recipe, Recipe):
         return recipe.changed(fields)
@@ -206,7 +230,10 @@ def _changed(recipe: str | Path | Recipe, suite: Suite, fields: Mapping[str, Any
 
 def _require_form(images: ImageSet, suite: Suite) -> None:
     if (images.shape, len(images.classes)) != (suite.shape, suite.classes):
+        # an .npz has as many classes as the suite says
+        form = Form(len(images.classes) if len(images.classes) != suite.classes else None, images.shape)
         raise BadInput(
             f"expected images {'x'.join(map(str, suite.shape))} of {suite.classes} classes for {suite.name}, got"
-            f" {'x'.join(map(str, images.shape))} of {len(images.classes)}; choose the suite that fits them"
+            f" {'x'.join(map(str, images.shape))} of {len(images.classes)}; choose the suite that fits them, or write one: a"
+            f' .toml file with dataset = "{images.name}", {form}{"" if form.classes else ", classes"} and eps'
         )

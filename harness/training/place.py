@@ -15,6 +15,7 @@ from leaderboards.records.files import file_stem
 from zoo.cards import read_card
 from zoo.checkpoints import SHIPPED
 from zoo.entrant import EntrantError
+from zoo.project import ENTRANTS, old_folder, own_folder, shown_place
 
 DECIDES = ("recipe", "objective_sources", "norm", "eps", "dataset", "fingerprint", "images", "synthetic")
 """Keys of a card's training that make two commands one; device and versions may differ."""
@@ -37,21 +38,36 @@ def writable(folder: Path) -> Path:
 
 def found_by_name(folder: Path) -> bool:
     """Whether entrants in <folder>/<suite>/ are found by their names."""
-    return folder.resolve() in (SHIPPED.resolve(), (Path.cwd() / "zoo").resolve())
+    return folder.resolve() in {place.resolve() for place in _places()}
 
 
-def require_not_shipped(name: str, suite: str, folder: Path, *, named: bool) -> None:
-    """Raise BadInput for the name of a shipped entrant, unless the folder is `named` by the user.
+def require_free(name: str, suite: str, folder: Path, *, named: bool) -> None:
+    """Raise BadInput for a name that an entrant has elsewhere: one of the two would be hidden by the other.
 
-    In another folder whose entrants are found by name it is refused all the same: the name would stand for two.
+    A shipped entrant's name is free in a folder that the user has `named` and in which none is found by its name; the shipped
+    one itself is written to where its folder is named.
     """
-    if not (SHIPPED / suite / f"{name}.json").exists():
-        return
-    if not named or (found_by_name(folder) and folder.resolve() != SHIPPED.resolve()):
+    here = folder.resolve()
+    by_name = found_by_name(folder)
+    if (SHIPPED / suite / f"{name}.json").exists() and (not named or (by_name and here != SHIPPED.resolve())):
         raise BadInput(
             f"expected a name of its own, got {name!r}, an entrant of {suite} that ships with the project; give another"
             " --name, or a folder by --out (--out zoo in the project's checkout replaces the shipped one)"
         )
+    if not by_name:
+        return
+    for other in (place for place in _places() if place.resolve() not in (here, SHIPPED.resolve())):
+        if (other / suite / f"{name}.json").exists():
+            raise BadInput(
+                f"expected a name of its own, got {name!r}, which an entrant in {shown_place(other / suite)} has; give another"
+                f" --name, move that one to {shown_place(folder / suite)}, or train it on with --out {shown_place(other)}"
+            )
+
+
+def _places() -> tuple[Path, ...]:
+    """The folders whose entrants are found by their names, there or not."""
+    own = (own_folder(), Path.cwd() / ENTRANTS, old_folder())
+    return (SHIPPED, *(folder for folder in own if folder is not None))
 
 
 def checkpoint_of(place: Path) -> Path:

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
+OBJECTIVE_NAMES = ("standard", "sat", "trades", "mart", "mail-trades", "weat-nat", "weat-adv")
+"""The built-in objectives (harness.training.objectives), for whoever shows their names without waiting for torch."""
+
 PLANS: dict[str, dict[str, Any]] = {
     "paper": {"architecture": "resnet-18", "epochs": 100, "cycle_momentum": True, "clamp_start": False},
     "short": {"architecture": "resnet-18", "epochs": 30},

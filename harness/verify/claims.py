@@ -22,6 +22,7 @@ from harness.verify.verdict import Findings
 from leaderboards.records.files import line
 from leaderboards.records.schema import Record
 from zoo.architectures import is_own
+from zoo.catalogue import called, has_download
 
 _Key = tuple[str, ...]
 
@@ -82,13 +83,13 @@ class Claims:
             findings.missing.append(_own_code(record, spec))
             return None
         try:
-            entrant = self.models.get(name) or self._entrant(spec, suite)
+            entrant = self.models.get(name) or self._entrant(spec, name, suite)
             built = entrant.card.architecture if name not in self.models else ""
             if is_own(built) and not self._may_run(record, built):  # a card beside the weights may name code
                 findings.missing.append(_own_code(record, built))
                 return None
             if entrant.missing():
-                if not self.download and entrant.card.source == "robustbench":  # an own file has no download
+                if not self.download and has_download(entrant):
                     findings.missing.append("its weights are not here; run the same command with --download")
                     return None
                 if self.download:
@@ -128,11 +129,11 @@ class Claims:
             self._images[cut] = first_examples(images, limit)
         return self._images[cut]
 
-    def _entrant(self, spec: str, suite: Suite) -> zoo.Entrant:
+    def _entrant(self, spec: str, name: str, suite: Suite) -> zoo.Entrant:
         (found,) = chosen_entrants(
             [spec], suite, model_dir=self.model_dir, own_folders=own_folders(), allow_pickle=self.allow_pickle
         )
-        return found
+        return called(found, name)
 
 
 def _data_of(suite: str) -> str:

@@ -45,6 +45,12 @@ def charts() -> Script:
 
 
 @cache
+def copying() -> Script:
+    """What a page with lines to be copied needs."""
+    return Script(inline((TEMPLATES / "copy.js").read_text(encoding="utf-8")))
+
+
+@cache
 def compare() -> Script:
     """What the page that compares entrants needs, beside the charts' script."""
     return Script(inline((TEMPLATES / "compare.js").read_text(encoding="utf-8")))

@@ -1,18 +1,16 @@
-"""What an entrant's page says of one record: every number with its interval, and how to get it again."""
+"""What an entrant's page says of one record: every number with its interval, and where it comes from."""
 
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from leaderboards.board import formats
 from leaderboards.board.cells import Bar, Scale, bar
-from leaderboards.board.generation import MEASURE as GENERATION
 from leaderboards.board.quantities import quantity
-from leaderboards.records.schema import Distribution, Measurement, Quantity, Record, Value, is_number
+from leaderboards.records.schema import Distribution, Measurement, Quantity, Value, is_number
 
 
 @dataclass(frozen=True)
@@ -139,46 +137,3 @@ def _word(value: Any) -> str:
     if value is None:
         return "none"
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-
-
-def commands(record: Record) -> tuple[str, ...]:
-    """What to type to measure a record again: a command for each device, precision, shard size and seed that it was measured
-    with.
-
-    Every word is quoted for a POSIX shell. There is no command where a name holds characters that cannot be seen: a
-    text that reads harmlessly could then be pasted as another. Nor is there one for what lived in a process's memory.
-    """
-    presets = (str(measurement.settings.get("preset", "")) for measurement in record.measurements.values())
-    suite = record.suite_words or ("--suite", record.suite.name)
-    names = (*suite, record.entrant.spec, *record.measurements, *presets)
-    if record.entrant.source == "memory" or not all(name.isprintable() for name in names):
-        return ()
-    runs: dict[tuple[str, ...], list[str]] = {}
-    for name, measurement in record.measurements.items():
-        preset = measurement.settings.get("preset")
-        if name == GENERATION and preset == "":
-            continue  # its settings were given in Python: no command has them
-        asked = f"{name}:{preset}" if name == GENERATION and isinstance(preset, str) and preset else name
-        asked += ":bounded" if measurement.bounded else ""
-        runs.setdefault(_conditions(measurement), []).append(asked)
-    limit = [] if record.limit is None else ["--limit", str(record.limit)]
-    return tuple(
-        shlex.join(
-            [
-                *("harness", "run", *suite, "--entrants", record.entrant.spec),
-                *("--measures", ",".join(measures), *limit, *conditions),
-            ]
-        )
-        for conditions, measures in runs.items()
-        if all(word.isprintable() for word in conditions)
-    )
-
-
-def _conditions(measurement: Measurement) -> tuple[str, ...]:
-    """Options of a command that decide numbers, as they were."""
-    size, made = measurement.settings.get("shard_size"), measurement.provenance
-    return (
-        *(("--shard-size", str(size)) if isinstance(size, int) else ()),
-        *(("--seed", str(measurement.seed)) if measurement.seed else ()),
-        *("--device", made.device, "--precision", made.precision),
-    )

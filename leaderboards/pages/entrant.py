@@ -18,7 +18,8 @@ from leaderboards.charts.entrant_charts import entrant_charts
 from leaderboards.charts.scripts import Script
 from leaderboards.charts.vega import Chart, drawn
 from leaderboards.pages import bundle
-from leaderboards.pages.details import Section, commands, pairs, section
+from leaderboards.pages.commands import Command, of_record
+from leaderboards.pages.details import Section, pairs, section
 from leaderboards.pages.gallery import Picture, gallery
 from leaderboards.pages.site import record_page
 from leaderboards.pages.suite import SuiteView
@@ -74,7 +75,7 @@ class EntrantView:
 
     @property
     def scripts(self) -> tuple[Script, ...]:
-        return (bundle.charts(),) if self.charts else ()
+        return (*((bundle.charts(),) if self.charts else ()), *((bundle.copying(),) if self.commands else ()))
 
     @property
     def folder(self) -> str:
@@ -86,8 +87,8 @@ class EntrantView:
         return formats.eps(self.record.suite.eps)
 
     @property
-    def commands(self) -> tuple[str, ...]:
-        return commands(self.record)
+    def commands(self) -> tuple[Command, ...]:
+        return of_record(self.record, self.home)
 
     @property
     def training(self) -> tuple[tuple[str, str], ...]:

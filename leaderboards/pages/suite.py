@@ -25,6 +25,7 @@ from leaderboards.charts.scripts import Script
 from leaderboards.charts.vega import Chart
 from leaderboards.findings.findings import Findings, find
 from leaderboards.pages import bundle
+from leaderboards.pages.commands import Command, of_board
 from leaderboards.pages.site import board_folder
 from leaderboards.records.collection import Problem
 from leaderboards.records.files import file_stem
@@ -81,6 +82,7 @@ class SuiteView:
     findings: Findings | None
     pairs: tuple[Paired, ...]
     problems: tuple[Problem, ...]
+    commands: tuple[Command, ...]
 
     @property
     def root(self) -> str:
@@ -89,7 +91,8 @@ class SuiteView:
     @property
     def scripts(self) -> tuple[Script, ...]:
         tables = (bundle.tables(),) if self.board.entries else ()
-        return (*tables, *((bundle.charts(),) if self.charts or self.compared else ()))
+        copying = (bundle.copying(),) if self.commands else ()
+        return (*tables, *((bundle.charts(),) if self.charts or self.compared else ()), *copying)
 
     @property
     def folder(self) -> str:
@@ -196,7 +199,12 @@ def suite_boards(suite: SuitePage, shown: Sequence[Shown], problems: Sequence[Pr
     items = [item for item in shown if item.record.suite.name == suite.name]
     of_it = [problem for problem in problems if problem.suite == file_stem(suite.name)]
     boards = [_board(suite, items, limit) for limit in (None, *limits(item.record for item in items))]
-    whole, *partial = (_view(suite, board, boards, of_it) for board in boards)
+    homes = {id(item.record): item.home for item in items}
+    commands = (
+        of_board([(entry.record, homes[id(entry.record)]) for entry in board.measured if entry.record])
+        for board in boards
+    )
+    whole, *partial = (_view(suite, board, boards, of_it, one) for board, one in zip(boards, commands, strict=True))
     return Boards(whole, tuple(partial))
 
 
@@ -216,7 +224,13 @@ def _apart(theirs: SuiteInfo | None, ours: SuiteInfo | None) -> str:
     return apart(theirs, ours)
 
 
-def _view(suite: SuitePage, board: Board, boards: Sequence[Board], problems: Sequence[Problem]) -> SuiteView:
+def _view(
+    suite: SuitePage,
+    board: Board,
+    boards: Sequence[Board],
+    problems: Sequence[Problem],
+    commands: tuple[Command, ...],
+) -> SuiteView:
     """The view of one of the boards of a suite. Problems of all its files stand on that of all examples, those of partial
     records on theirs, too."""
     infos = {one.limit: one.suite or next((b.suite for b in boards if b.suite), None) for one in boards}
@@ -250,6 +264,7 @@ def _view(suite: SuitePage, board: Board, boards: Sequence[Board], problems: Seq
         problems=tuple(
             problem for problem in problems if board.limit is None or f"/partial-{board.limit}/" in problem.file
         ),
+        commands=commands,
     )
 
 

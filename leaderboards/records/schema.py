@@ -196,6 +196,10 @@ class EntrantInfo(Part):
     files: tuple[FileInfo, ...] = ()
     training: dict[str, Any] = {}
     published: str = Field(default="", description="the published row that was measured on these very weights, by name")
+    loading: str = Field(
+        default="",
+        description="what was found in its files and done with it: tensors chosen, renamed, left out; normalisation",
+    )
     dynamics: Arrays | None = Field(default=None, description="what its trainer logged, a number an epoch")
 
 
@@ -275,8 +279,8 @@ class Record(Part):
         # what a record has nothing of, its file says nothing of
         for name in (name for name in ("suite_words", "best_known") if not plain[name]):
             del plain[name]
-        if not plain["entrant"]["published"]:
-            del plain["entrant"]["published"]
+        for name in (name for name in ("published", "loading") if not plain["entrant"][name]):
+            del plain["entrant"][name]
         for measurement in plain["measurements"].values():
             if measurement["witnesses"] is None:
                 del measurement["witnesses"]

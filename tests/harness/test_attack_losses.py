@@ -19,7 +19,7 @@ from harness.measures import Energies
 from harness.measures.calibration import Scaled
 from harness.suites.suite import SUITES
 from harness.threat import ThreatModel
-from zoo.checkpoints import own_entrants
+from zoo.own_entrants import own_entrants
 
 EXAMPLES = digits("test").examples(0, 60)
 THREAT = ThreatModel("Linf", 0.05)

@@ -32,8 +32,8 @@ from leaderboards.records.arrays import read_arrays
 from leaderboards.records.home import Home
 from leaderboards.records.schema import Measurement, Record
 from leaderboards.records.witnesses import WHOLE, Packed, read_witnesses
-from zoo.checkpoints import own_entrants
 from zoo.entrant import Weights
+from zoo.own_entrants import own_entrants
 
 CPU, SUITE = torch.device("cpu"), SUITES["digits"]
 

@@ -19,7 +19,7 @@ from harness.measures.calibration import CALIBRATED, SCALE, Calibration, Scaled,
 from harness.measures.smoothness import FIGURES
 from harness.suites.suite import SUITES
 from harness.threat import ThreatModel
-from zoo.checkpoints import own_entrants
+from zoo.own_entrants import own_entrants
 
 THREAT = ThreatModel("Linf", 0.1)
 IMAGES = digits("test")

@@ -28,7 +28,7 @@ from harness.run.plan import Judged, make_plan, shards
 from harness.run.store import Store
 from harness.suites.suite import SUITES
 from leaderboards.records.files import read_record
-from zoo.checkpoints import own_entrants
+from zoo.own_entrants import own_entrants
 
 ROOT = Path(__file__).resolve().parents[2]
 LEADERBOARDS = ROOT / "leaderboards"

@@ -25,7 +25,7 @@ from harness.run.store import Store
 from harness.suites.suite import SUITES
 from leaderboards.records.files import read_record
 from leaderboards.records.schema import Quantity, Record, SuiteInfo, Value
-from zoo.checkpoints import own_entrants
+from zoo.own_entrants import own_entrants
 
 ROOT = Path(__file__).resolve().parents[2]
 SUITE = SUITES["digits"]

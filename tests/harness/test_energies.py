@@ -21,7 +21,7 @@ from harness.measures.distributions import DELTA_EDGES, ENERGY_EDGES, Bins, dist
 from harness.measures.energies import accuracy_value, correct_array
 from harness.suites.suite import SUITES
 from harness.threat import Norm, ThreatModel
-from zoo.checkpoints import own_entrants
+from zoo.own_entrants import own_entrants
 
 THREAT = ThreatModel("Linf", 0.05)
 SHORT = Energies(attacks={name: attack.shortened(10)[0] for name, attack in ATTACKS.items()})

@@ -6,7 +6,7 @@ import json
 import math
 import re
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from harness.run.selection import Faults
 from harness.sampling.samplers import SGLD, NormalisedGradient
 from harness.sampling.starts import BlendStart, MixStart
 from harness.suites.suite import SUITES
+from harness.training.pace import Work
 from harness.training.recipes import find_recipe
 from harness.training.trainer import Interrupted
 from leaderboards.records.schema import Value
@@ -195,9 +196,11 @@ def test_what_is_asked_to_stop_goes_on_with_what_is_missing(tmp_path: Path) -> N
     place = on(tmp_path)
     trials = [arm.trial for arm in replace(tiny(), arms=("none", "random")).planned(place)]
     begun: list[str] = []
+    left: list[int] = []
 
-    def begins(trial: Trial) -> None:
+    def begins(trial: Trial, later: Sequence[Work]) -> None:
         begun.append(trial.name)
+        left.append(len(later))
 
     with pytest.raises(Interrupted):
         place.train(trials, Telling(begins, asked_to_stop=lambda: len(begun) > 1))
@@ -206,6 +209,7 @@ def test_what_is_asked_to_stop_goes_on_with_what_is_missing(tmp_path: Path) -> N
     begun.clear()
     place.train(trials, Telling(begins))
     assert begun == names(tuple(trials))[1:]
+    assert left == [1, 0, 0], "trainings that come after the one that begins"
     assert place.missing(trials) == ()
     assert place.path(trials[0]).stat().st_mtime_ns == first
 

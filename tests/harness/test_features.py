@@ -137,6 +137,7 @@ def random_inception(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_scores_by_inception_equal_those_of_calculate_metrics(random_inception: Path) -> None:
     found = inception(random_inception)
     assert found is not None

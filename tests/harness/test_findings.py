@@ -19,8 +19,8 @@ from harness.suites.suite import SUITES
 from leaderboards.records.arrays import read_arrays
 from leaderboards.records.files import read_record
 from leaderboards.records.schema import Record
-from zoo.checkpoints import own_entrants
 from zoo.entrant import Weights
+from zoo.own_entrants import own_entrants
 
 SUITE = SUITES["digits"]
 HERE = provenance(torch.device("cpu"), "fp32")

@@ -30,8 +30,8 @@ from harness.sampling.starts import BlendStart, MixStart
 from harness.suites.suite import SUITES
 from leaderboards.records.arrays import read_arrays
 from leaderboards.records.files import read_record
-from zoo.checkpoints import own_entrants
 from zoo.entrant import Weights
+from zoo.own_entrants import own_entrants
 
 Harness = Callable[..., subprocess.CompletedProcess[str]]
 SUITE = SUITES["digits"]

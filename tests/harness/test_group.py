@@ -27,7 +27,7 @@ from harness.run.selection import attacked_by
 from harness.run.store import Shard, Store
 from harness.suites.suite import SUITES
 from harness.threat import ThreatModel
-from zoo.checkpoints import own_entrants
+from zoo.own_entrants import own_entrants
 
 CPU = torch.device("cpu")
 DIGIT = (1, 8, 8)

@@ -100,7 +100,9 @@ def untrained() -> tuple[nn.Module, torch.Tensor, torch.Tensor]:
 
 
 @pytest.mark.parametrize(
-    ("ours", "theirs"), [(TargetedAPGD(100), "apgd-t"), (TargetedFAB(100), "fab-t")], ids=["apgd-t", "fab-t"]
+    ("ours", "theirs"),
+    [(TargetedAPGD(100), "apgd-t"), pytest.param(TargetedFAB(100), "fab-t", marks=pytest.mark.slow)],
+    ids=["apgd-t", "fab-t"],
 )
 def test_with_autoattacks_budget_an_attack_breaks_what_pyautoattack_breaks(untrained, ours: Attack, theirs) -> None:
     model, x, y = (untrained[0], *(part[:30] for part in untrained[1:]))

@@ -163,7 +163,7 @@ def test_another_form_is_one_clear_line(text: str) -> None:
 def test_harness_run_judges_on_ones_own_data(harness, tmp_path: Path) -> None:
     (tmp_path / "cwd" / "my_module.py").write_text(DATA)  # where the command is run
     job = ("run", "--suite", "digits", "--entrants", "standard", "--measures", "standard")
-    result = harness(*job, "--dataset", "my_module:named", "--out", str(tmp_path / "out"))
+    result = harness(*job, "--dataset", "my_module:named", "--workers", "1", "--out", str(tmp_path / "out"))
     assert result.returncode == 0, result.stderr
     assert "JPEG" not in result.stderr
     record = read_record(tmp_path / "out" / "results" / "my-digits" / "standard.json")

@@ -16,7 +16,7 @@ from harness.suites.suite import SUITES
 from harness.training.entrant import train
 from harness.training.objectives import OBJECTIVES, Objective, ce
 from harness.training.recipes import Recipe
-from zoo.checkpoints import own_entrants
+from zoo.own_entrants import own_entrants
 
 SUITE = SUITES["digits"]
 
@@ -62,7 +62,7 @@ def test_an_own_objective_trains_by_a_recipe_file_and_the_card_says_what_trained
     written(f'base = "sat"\nobjective = "{name}:Mine"\n[objective_settings]\nsmoothing = 0.1\n')
     result = harness_here(*JOB)
     assert result.returncode == 0, result.stderr
-    card = json.loads(Path("zoo/digits/mine.json").read_text())
+    card = json.loads(Path("entrants/digits/mine.json").read_text())
     assert (card["title"], card["link"]) == (f"{name}:Mine", "")
     training = card["training"]
     assert training["recipe"]["objective"] == f"{name}:Mine"
@@ -107,7 +107,7 @@ def net(classes, shape):
     name = module(SMOOTHED + net)
     written(f'base = "sat"\nobjective = "{name}:Mine"\narchitecture = "{name}:net"\n')
     assert harness_here(*JOB).returncode == 0
-    card = json.loads(Path("zoo/digits/mine.json").read_text())
+    card = json.loads(Path("entrants/digits/mine.json").read_text())
     assert card["architecture"] == card["training"]["recipe"]["architecture"] == f"{name}:net"
     for other, part in ((f"{name}:neat", "did you mean net"), (f"{name}:SMOOTHED", "and there is none")):
         result = harness_here("train", "--suite", "cifar10", "--recipe", "sat", "--architecture", other)
@@ -154,7 +154,7 @@ def test_a_wrong_own_objective_is_one_line_before_data_are_read(
     assert result.returncode == 2
     (line,) = result.stderr.splitlines()
     assert part in line
-    assert not Path("zoo").exists()
+    assert not Path("entrants").exists()
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_an_objective_without_title_and_link_trains_and_ends_well(
     monkeypatch.setitem(OBJECTIVES, "plain", plain)
     result = harness_here("train", "--suite", "digits", "--recipe", "plain", "--epochs", "1", "--limit", "100")
     assert result.returncode == 0, result.stderr
-    card = json.loads(Path("zoo/digits/plain.json").read_text())
+    card = json.loads(Path("entrants/digits/plain.json").read_text())
     assert (card["title"], card["link"]) == ("plain", "")
 
 
@@ -226,14 +226,14 @@ def test_training_from_python_is_silent_and_gives_what_the_command_gives(harness
     )  # fmt: skip
     assert capfd.readouterr() == ("", "")
     assert torch.get_num_threads() == threads
-    assert made.path == Path("zoo/digits/mine.safetensors")
+    assert made.path == Path("entrants/digits/mine.safetensors").resolve()
     assert made.path.read_bytes() == Path("by-command/digits/mine.safetensors").read_bytes()
     assert (made.spec, made.card.name, made.card.training["best_epoch"]) == ("mine", "mine", 1)
     assert [json.loads(line) for line in made.dynamics.read_text().splitlines()] == list(made.rows)
     assert hashlib.sha256(made.dynamics.read_bytes()).hexdigest() == made.card.training["dynamics"]["sha256"]
     assert ([epoch.number for epoch in epochs], epochs[0].epochs) == ([1], 1)
     assert steps == [(1, 1)]
-    (found,) = [entrant for entrant in own_entrants(SUITE.domain, [Path("zoo")]) if entrant.card.name == "mine"]
+    (found,) = [entrant for entrant in own_entrants(SUITE.domain, [Path("entrants")]) if entrant.card.name == "mine"]
     x = digits("test").examples(0, 10).x
     torch.testing.assert_close(found.load()(x), made.model(x))
     elsewhere = train("digits", "standard", epochs=1, limit=100, out="elsewhere")

@@ -19,7 +19,7 @@ from harness.suites.suite import SUITES
 from leaderboards.records.files import read_record
 from zoo import Card
 from zoo.architectures import build
-from zoo.checkpoints import save_entrant
+from zoo.own_entrants import save_entrant
 
 SUITE = SUITES["cifar10"]
 N = 12

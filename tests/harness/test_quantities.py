@@ -41,8 +41,8 @@ from harness.threat import ThreatModel
 from leaderboards.pages.pages import SuitePage, render
 from leaderboards.records.home import Home
 from leaderboards.records.schema import Quantity, Record, Value
-from zoo.checkpoints import own_entrants
 from zoo.entrant import Weights
+from zoo.own_entrants import own_entrants
 
 SUITE = SUITES["digits"]
 EXAMPLES = digits("test").examples(0, 12)

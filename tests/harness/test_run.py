@@ -22,7 +22,7 @@ from harness.suites.suite import SUITES
 from leaderboards.records.arrays import read_arrays
 from leaderboards.records.files import read_record, record_files
 from leaderboards.records.schema import Record
-from zoo.checkpoints import own_entrants
+from zoo.own_entrants import own_entrants
 
 SHIPPED = ("standard", "sat", "trades", "mart", "mail-trades", "weat-nat", "weat-adv")
 
@@ -48,8 +48,7 @@ QUICK = ("standard", "sat")
 """Shipped entrants that are held against pyautoattack in every run of the tests; the others in the slow ones."""
 
 
-def test_a_killed_run_resumes_and_equals_an_uninterrupted_one_on_another_number_of_workers(
-    harness,
+def test_a_killed_run_of_two_workers_is_resumed_without_workers_and_equals_an_uninterrupted_one(
     harness_here,
     start,
     tmp_path: Path,
@@ -58,18 +57,21 @@ def test_a_killed_run_resumes_and_equals_an_uninterrupted_one_on_another_number_
     done = harness_here(*JOB, "--out", str(whole), *HERE)
     assert done.returncode == 0, done.stderr
 
-    process = start(*JOB, "--out", str(broken), "--workers", "2")
-    while len(shard_files(broken)) < 6:
-        assert process.poll() is None, "the run ended before it could be killed"
-        time.sleep(0.05)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    log = tmp_path / "log"
+    with log.open("wb") as stream:
+        process = start(*JOB, "--out", str(broken), "--workers", "2", stderr=stream)
+        while len(shard_files(broken)) < 6:
+            assert process.poll() is None, "the run ended before it could be killed"
+            time.sleep(0.05)
+        process.kill()
+        process.wait()
     time.sleep(2)  # its workers notice within a second
+    assert "Traceback" not in log.read_text(), "workers whose run was killed end without a word"
     before = shard_files(broken)
     assert 6 <= len(before) < len(shard_files(whole))
     assert not (broken / "results").exists()
 
-    resumed = harness(*JOB, "--out", str(broken), "--workers", "2")
+    resumed = harness_here(*JOB, "--out", str(broken), *HERE)
     assert resumed.returncode == 0, resumed.stderr
     after = shard_files(broken)
     assert {path: after[path] for path in before} == before, "a finished shard was measured again"
@@ -92,6 +94,7 @@ def test_ctrl_c_is_one_line_and_keeps_what_is_measured(start, tmp_path: Path) ->
     assert "Traceback" not in log.read_text()
     assert "run the same command again" in log.read_text().splitlines()[-1]
     assert records(out), "measures that were whole are in records"
+    all_have_ended(process.pid)
 
 
 def group_lives(number: int) -> bool:
@@ -102,9 +105,17 @@ def group_lives(number: int) -> bool:
     return True
 
 
+def all_have_ended(group: int) -> None:
+    left = time.monotonic() + 10
+    while group_lives(group):
+        assert time.monotonic() < left, "a worker is left"
+        time.sleep(0.1)
+
+
+@pytest.mark.slow  # each of them starts three processes; Ctrl-C stands for them in every run of the tests
 @pytest.mark.parametrize(
     ("number", "to_all"),
-    [pytest.param(signal.SIGTERM, False, marks=pytest.mark.slow), (signal.SIGHUP, True)],
+    [(signal.SIGTERM, False), (signal.SIGHUP, True)],
     ids=["to the run alone", "to its workers too, as a terminal that closes"],
 )
 def test_a_run_that_is_asked_to_end_does_what_ctrl_c_does(
@@ -125,23 +136,7 @@ def test_a_run_that_is_asked_to_end_does_what_ctrl_c_does(
         f"harness: error: interrupted by {number.name}; run the same command again to go on"
     )
     assert records(out), "measures that were whole are in records"
-    left = time.monotonic() + 10
-    while group_lives(process.pid):
-        assert time.monotonic() < left, "a worker is left"
-        time.sleep(0.1)
-
-
-def test_workers_of_a_run_that_is_killed_end_without_a_word(start, tmp_path: Path) -> None:
-    out, log = tmp_path / "out", tmp_path / "log"
-    with log.open("wb") as stream:
-        process = start(*JOB, "--out", str(out), "--workers", "2", stderr=stream)
-        while len(shard_files(out)) < 6:
-            assert process.poll() is None, "the run ended before it could be killed"
-            time.sleep(0.05)
-        process.kill()
-        process.wait()
-    time.sleep(2)  # they notice within a second
-    assert "Traceback" not in log.read_text()
+    all_have_ended(process.pid)
 
 
 def test_a_signal_waits_while_records_are_written() -> None:
@@ -178,6 +173,7 @@ def test_the_same_command_again_does_nothing(harness_here, tmp_path: Path) -> No
         "standard",
         "--measures",
         "standard,energies",
+        *("--limit", "16", "--shard-size", "8"),
         "--out",
         str(tmp_path / "out"),
         *HERE,
@@ -225,7 +221,7 @@ def test_a_limited_run_is_partial_and_kept_apart(harness_here, tmp_path: Path) -
 
 def test_another_measure_joins_the_record_that_is_there(harness_here, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    job = ("run", "--suite", "digits", "--entrants", "standard", "--out", str(out), *HERE, "--measures")
+    job = ("run", "--suite", "digits", "--entrants", "standard", "--limit", "8", "--out", str(out), *HERE, "--measures")
     harness_here(*job, "energies")
     harness_here(*job, "standard")
     assert list(records(out)["standard"].measurements) == ["energies", "standard"]
@@ -269,8 +265,8 @@ def direct_flags(model: torch.nn.Module, ranges: list[tuple[int, int]]) -> list[
 
 @pytest.mark.parametrize(
     ("limit", "size"),
-    [("8", "8"), pytest.param("200", "100", marks=pytest.mark.slow)],
-    ids=["8 examples", "the suite"],
+    [("4", "4"), pytest.param("200", "100", marks=pytest.mark.slow)],
+    ids=["4 examples", "the suite"],
 )
 @pytest.mark.parametrize(
     "name",

@@ -42,7 +42,7 @@ from harness.sampling.starts import (
 )
 from harness.sampling.training_images import TrainingImages
 from harness.suites.suite import SUITES
-from zoo.checkpoints import own_entrants
+from zoo.own_entrants import own_entrants
 
 TRAIN = TrainingImages(digits("train"))
 STARTS: tuple[Start, ...] = (

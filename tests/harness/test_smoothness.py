@@ -16,7 +16,7 @@ from harness.measures.smoothness import FIGURES
 from harness.suites.suite import SUITES
 from harness.threat import ThreatModel
 from leaderboards.board.labels import SMOOTHNESS, label
-from zoo.checkpoints import own_entrants
+from zoo.own_entrants import own_entrants
 
 THREAT = ThreatModel("Linf", 0.1)
 EXAMPLES = digits("test").examples(0, 40)

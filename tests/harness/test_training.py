@@ -22,10 +22,12 @@ from harness.training.checkpoint import load, save
 from harness.training.dynamics import Epoch
 from harness.training.objectives import OBJECTIVES
 from harness.training.recipes import Recipe, find_recipe
+from harness.training.state import Run
 from harness.training.step import Step
 from harness.training.trainer import Interrupted, train
 from zoo.architectures import ARCHITECTURES, build
-from zoo.checkpoints import SHIPPED, own_entrants
+from zoo.checkpoints import SHIPPED
+from zoo.own_entrants import own_entrants
 
 SUITE = SUITES["digits"]
 
@@ -35,7 +37,8 @@ def recipe(name: str, **changes: object) -> Recipe:
 
 
 def weights_of(images: ImageSet, chosen: Recipe, **options: Any) -> torch.Tensor:
-    model = train(SUITE, chosen, images, torch.device("cpu"), lambda epoch: None, **options).model
+    options = {"report": lambda epoch: None, **options}
+    model = train(SUITE, chosen, images, torch.device("cpu"), **options).model
     return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
 
 
@@ -56,7 +59,27 @@ def retrained(harness_here, tmp_path: Path, name: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize("name", ["standard", pytest.param("sat", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", list(OBJECTIVES))
+def test_training_a_shipped_entrant_again_begins_as_it_began(name: str, tmp_path: Path) -> None:
+    """The same start, data, order, learning rate, attack and objective: the first epoch, and what follows it, are the same."""
+    begun: list[Epoch] = []
+    with pytest.raises(Interrupted):
+        weights_of(digits("train"), recipe(name), asked_to_stop=lambda: bool(begun), report=begun.append)
+    rows = (SHIPPED / "digits" / f"{name}.dynamics.jsonl").read_text().splitlines()
+    now, then = begun[0].row(), json.loads(rows[0])
+    for row in (now, then):
+        for images in ("train", "validation"):
+            row |= {f"{images}.{key}": value for key, value in row.pop(images).items()}
+    # rounding is another on another machine; an image more or less may be right then
+    shares = {key for key in then if key.endswith("accuracy")}
+    assert {key: now[key] for key in shares} == pytest.approx({key: then[key] for key in shares}, abs=0.03)
+    assert {key: now[key] for key in then.keys() - shares} == pytest.approx(
+        {key: then[key] for key in then.keys() - shares}, rel=0.01, abs=1e-4
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["standard", "sat"])
 def test_a_shipped_entrant_is_made_again_within_tolerance(harness_here, tmp_path: Path, name: str) -> None:
     path = retrained(harness_here, tmp_path, name)
     again = build("digits-cnn", 10, (1, 8, 8)).eval()
@@ -82,7 +105,7 @@ def test_a_trained_entrant_is_judged_by_its_name_and_by_its_path(
         assert trained.returncode == 0, trained.stderr
     settings = ("--measures", "standard", "--limit", "20", "--workers", "0", "--out", "out")
     run = ("run", "--suite", "digits", *settings, "--entrants")
-    path = "zoo/digits/mine.safetensors"
+    path = "entrants/digits/mine.safetensors"
     assert "mine" in harness_here(*run, "mine").stdout
     assert harness_here(*run, f"checkpoint:{path}").returncode == 0
     other = harness_here(*run, f"checkpoint:{there / path}")
@@ -139,7 +162,40 @@ def test_mail_is_trades_until_its_warm_up_is_over() -> None:
 JOB = ("train", "--suite", "digits", "--recipe", "trades", "--epochs", "6", "--name", "mine", "--out")
 
 
-@pytest.mark.parametrize("how", [pytest.param(signal.SIGKILL, marks=pytest.mark.slow), signal.SIGTERM])
+@pytest.mark.parametrize("after", [1, 3, 7])
+def test_a_run_that_gets_sigterm_saves_and_goes_on_to_the_same_weights_bit_for_bit(
+    harness_here, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    """In the middle of an epoch of four steps, at the end of its steps, and in the next epoch."""
+    small = (*JOB[:-1], "--limit", "250", "--set", "batch_size=56", "--set", "attack_steps=2", "--epochs", "3")
+    assert harness_here(*small, "--out", "whole").returncode == 0
+    steps: list[int] = []
+    take_step = Run.take_step
+
+    def and_then_the_signal(run: Run) -> None:
+        take_step(run)
+        steps.append(run.step)
+        if len(steps) == after:
+            signal.raise_signal(signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "take_step", and_then_the_signal)
+        stopped = harness_here(*small, "--out", "broken")
+    place = Path("broken/digits")
+    assert stopped.returncode == 143
+    assert "saved; run the same command again to go on" in stopped.stderr
+    # at the end of an epoch's steps it is evaluated first
+    assert len(steps) == after
+    assert sorted(path.suffix for path in place.iterdir()) == [".checkpoint"] + [".jsonl"] * (after > 3)
+    resumed = harness_here(*small, "--out", "broken")
+    assert resumed.returncode == 0, resumed.stderr
+    assert "going on from" in resumed.stderr
+    assert not (place / ".mine.checkpoint").exists()
+    assert Path("whole/digits/mine.safetensors").read_bytes() == (place / "mine.safetensors").read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 def test_an_interrupted_run_goes_on_to_the_same_weights_bit_for_bit(
     harness_here, start, tmp_path: Path, how: signal.Signals
 ) -> None:

@@ -1,11 +1,13 @@
-"""Training in two real processes under torchrun: the same gradients, and the same entrant, as in one."""
+"""Training in two real processes: the same gradients, and the same entrant, as in one."""
 
 from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ from safetensors.torch import load_file
 
 from harness.data.datasets import digits
 from harness.suites.suite import SUITES
-from harness.training.distributed import World
+from harness.training.distributed import World, processes
 from harness.training.recipes import Recipe, find_recipe
 from harness.training.step import Step
 from zoo.architectures import build
@@ -30,8 +32,7 @@ from test_training_distributed import gradients
 from harness.training.distributed import processes
 
 with processes("cpu") as (world, device):
-    found = gradients(world)
-    torch.save(found, f"{sys.argv[1]}/{world.rank}.pt")
+    torch.save(gradients(world), sys.argv[1])
 """
 
 CHANGES = {
@@ -72,17 +73,31 @@ def torchrun(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_gradients_of_two_processes_are_those_of_one_on_the_same_batch(tmp_path: Path) -> None:
-    script = tmp_path / "gradients.py"
-    script.write_text(GRADIENTS)
-    result = torchrun(str(script), str(tmp_path), cwd=tmp_path)
-    assert result.returncode == 0, result.stderr
-    first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1))
-    alone = gradients(World())
+def test_the_gradients_of_two_processes_are_those_of_one_on_the_same_batch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """This process is the first of the two: what torchrun tells each is in the environment."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    environment = {**os.environ, **shared, "RANK": "1", "LOCAL_RANK": "1", "OMP_NUM_THREADS": "1"}
+    environment["PYTHONPATH"] = f"{Path(__file__).parent}:{':'.join(sys.path[1:])}"
+    command = [sys.executable, "-c", GRADIENTS, str(tmp_path / "second.pt")]
+    second = subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
+    with monkeypatch.context() as patch:
+        for name, value in {**shared, "RANK": "0", "LOCAL_RANK": "0"}.items():
+            patch.setenv(name, value)
+        with processes("cpu") as (world, device):
+            assert (world, device) == (World(0, 2), "cpu")
+            here = gradients(world)
+    _, said = second.communicate(timeout=120)
+    assert second.returncode == 0, said
+    there, alone = torch.load(tmp_path / "second.pt"), gradients(World())
     for name in CHANGES:
-        assert torch.equal(first[name], second[name])
+        assert torch.equal(here[name], there[name])
         assert alone[name].abs().max() > 0
-        assert ((first[name] - alone[name]).norm() / alone[name].norm()).item() < 1e-6
+        assert ((here[name] - alone[name]).norm() / alone[name].norm()).item() < 1e-6
 
 
 @pytest.mark.slow
@@ -106,23 +121,24 @@ def test_two_processes_train_a_digits_entrant_that_is_as_good_and_resumes(harnes
         torch.testing.assert_close(weights[1][name], tensor, rtol=0.2, atol=0.02)
 
 
-def test_a_network_with_batchnorm_is_refused_where_its_statistics_cannot_be_shared(tmp_path: Path) -> None:
-    job = (
-        "-m",
-        "harness",
-        "train",
-        "--suite",
-        "digits",
-        "--recipe",
-        "sat",
-        "--epochs",
-        "1",
-        "--architecture",
-        "resnet-18",
-        "--name",
-        "mine",
-    )
-    result = torchrun(*job, cwd=tmp_path)
+NORMALISED = ("train", "--suite", "digits", "--recipe", "sat", "--epochs", "1", "--architecture", "resnet-18")
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_network_with_batchnorm_is_refused_where_its_statistics_cannot_be_shared(
+    harness_here, monkeypatch: pytest.MonkeyPatch, rank: int
+) -> None:
+    """It is told by the first process alone, and before they exchange anything."""
+    monkeypatch.setattr("harness.training.distributed.processes", lambda device: nullcontext((World(rank, 2), "cpu")))
+    result = harness_here(*NORMALISED, "--name", "mine")
+    assert result.returncode == 2
+    said = [line for line in result.stderr.splitlines() if "harness: error:" in line]
+    assert [("a GPU a process for a network with BatchNorm" in line) for line in said] == [True] * (1 - rank)
+
+
+@pytest.mark.slow
+def test_torchrun_ends_with_one_line_where_batchnorms_statistics_cannot_be_shared(tmp_path: Path) -> None:
+    result = torchrun("-m", "harness", *NORMALISED, "--name", "mine", cwd=tmp_path)
     assert result.returncode != 0
     (line,) = [line for line in result.stderr.splitlines() if "harness: error:" in line]
     assert "a GPU a process for a network with BatchNorm" in line

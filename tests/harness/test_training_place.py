@@ -31,16 +31,16 @@ def test_a_name_that_another_command_made_is_refused_and_nothing_of_it_changes(
     harness_here, changed: tuple[str, str]
 ) -> None:
     assert harness_here(*JOB, "--name", "mine").returncode == 0
-    before = contents(Path("zoo/digits"))
+    before = contents(Path("entrants/digits"))
     refused = harness_here(*JOB, "--name", "mine", *changed)
     assert refused.returncode == 2
     (line,) = refused.stderr.splitlines()
     assert "expected a new name, got 'mine', an entrant that another command made (" in line
     assert "give another --name, or --force to replace it" in line
-    assert contents(Path("zoo/digits")) == before
+    assert contents(Path("entrants/digits")) == before
     forced = harness_here(*JOB, "--name", "mine", *changed, "--force")
     assert forced.returncode == 0, forced.stderr
-    after = contents(Path("zoo/digits"))
+    after = contents(Path("entrants/digits"))
     assert all(after[f"mine.{ending}"] != before[f"mine.{ending}"] for ending in ENDINGS)
 
 
@@ -49,7 +49,7 @@ def test_the_same_command_again_is_not_refused(harness_here) -> None:
     for _ in range(2):
         result = harness_here(*JOB, "--name", "mine")
         assert result.returncode == 0, result.stderr
-        weights.append(Path("zoo/digits/mine.safetensors").read_bytes())
+        weights.append(Path("entrants/digits/mine.safetensors").read_bytes())
     assert weights[0] == weights[1]
 
 
@@ -87,7 +87,7 @@ def test_a_shipped_name_is_refused_where_it_would_stand_for_two_entrants_and_fre
         refused = harness_here(*JOB, *more)
         assert refused.returncode == 2
         assert "ships with the project" in refused.stderr
-        assert not Path("zoo").exists()
+        assert not (Path("zoo").exists() or Path("entrants").exists())
     assert harness_here(*JOB, "--out", "elsewhere").returncode == 0
     assert Path("elsewhere/digits/standard.safetensors").exists()
 
@@ -126,7 +126,7 @@ def test_a_card_from_before_a_field_was_there_is_of_the_same_command(harness_her
     ],
 )
 def test_files_that_no_command_of_ours_made_are_left_alone(harness_here, file: str, text: str, part: str) -> None:
-    folder = Path("zoo/digits")
+    folder = Path("entrants/digits")
     folder.mkdir(parents=True)
     (folder / file).write_text(text)
     with pytest.raises(BadInput, match=part):
@@ -145,7 +145,7 @@ def test_a_run_that_was_killed_between_weights_and_card_goes_on(harness_here, mo
         patch.setattr("harness.training.entrant.save_entrant", killed)
         with pytest.raises(Killed):
             train("digits", ONE, images=IMAGES, name="mine")
-    Path("zoo/digits/mine.safetensors").write_bytes(b"half of it")
+    Path("entrants/digits/mine.safetensors").write_bytes(b"half of it")
     made = train("digits", ONE, images=IMAGES, name="mine")
     assert made.path.read_bytes() != b"half of it"
 
@@ -158,7 +158,7 @@ def test_an_entrant_that_was_trained_on_other_images_is_the_suites_and_its_card_
     trained = harness_here(*JOB, "--train-on", "copies", "--name", "mine")
     assert trained.returncode == 0, trained.stderr
     assert trained.stdout.splitlines()[-1] == "judge it: harness run --suite digits --entrants mine"
-    card = json.loads(Path("zoo/digits/mine.json").read_text())
+    card = json.loads(Path("entrants/digits/mine.json").read_text())
     assert (card["suite"], card["training"]["dataset"], card["training"]["images"]) == ("digits", "copies", 100)
     judged = harness_here("run", "--suite", "digits", "--entrants", "mine", "--measures", "standard", "--limit", "20")
     assert judged.returncode == 0, judged.stderr

@@ -19,8 +19,9 @@ from leaderboards.board.correlations import correlations
 from leaderboards.board.downloads import as_csv, as_json
 from leaderboards.charts.scatter import against_standard
 from leaderboards.charts.stages import stage_chart
+from leaderboards.pages.commands import measured_again as commands
 from leaderboards.pages.comparison import comparison
-from leaderboards.pages.details import commands, section
+from leaderboards.pages.details import section
 from leaderboards.pages.pages import SuitePage, render
 from leaderboards.records.files import read_record
 from leaderboards.records.home import Home

@@ -15,7 +15,7 @@ from leaderboards.board.columns import COLUMNS
 from leaderboards.board.entry import Entry
 from leaderboards.board.generation import generation_columns, score_rows, score_tables, with_generation
 from leaderboards.charts.scatter import AXES, against
-from leaderboards.pages.details import commands
+from leaderboards.pages.commands import measured_again as commands
 from leaderboards.pages.gallery import LARGEST, gallery, samples_folder
 from leaderboards.pages.pages import SuitePage, render
 from leaderboards.records.files import read_record, write_record

@@ -15,8 +15,9 @@ import torch
 from zoo import Card, Domain, EntrantError
 from zoo.architectures import ARCHITECTURES, build
 from zoo.bounds import MOST_LISTED, zip_flaw
-from zoo.checkpoints import CheckpointEntrant, most_bytes, save_entrant
+from zoo.checkpoints import CheckpointEntrant, most_bytes
 from zoo.formats import flaw
+from zoo.own_entrants import save_entrant
 
 GIGABYTE = 2**30
 

@@ -11,7 +11,8 @@ import torch
 from zoo import Card, Domain, EntrantError, entrants, find
 from zoo.architectures import build
 from zoo.callables import PythonEntrant
-from zoo.checkpoints import CheckpointEntrant, save_entrant
+from zoo.checkpoints import CheckpointEntrant
+from zoo.own_entrants import save_entrant
 from zoo.published import published
 from zoo.robustbench import RobustBenchEntrant, import_robustbench
 

@@ -13,7 +13,7 @@ from torch import nn
 
 from zoo import Card, Domain, EntrantError, find
 from zoo.architectures import build, builder, require_architecture
-from zoo.checkpoints import own_entrants, save_entrant
+from zoo.own_entrants import own_entrants, save_entrant
 
 NETS = """
 import torch

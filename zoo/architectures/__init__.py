@@ -1,4 +1,4 @@
-"""Architectures by name: one family a file, or the user's own code as `module:callable`.
+"""Architectures by name: one family a file, a library's as `timm:<name>`, or the user's own code as `module:callable`.
 
 Each builder takes the number of classes and the image shape (C, H, W). A name stands for one function of the weights
 for ever: code that computes something else needs a new name, because results are kept by the name and the sha256 of the
@@ -46,20 +46,33 @@ ARCHITECTURES: dict[str, Builder] = {
     "wrn-34-10": Family("wideresnet", "wrn_34_10"),
 }
 
-FORMS = f"one of {', '.join(sorted(ARCHITECTURES))}, or module:callable"
+LIBRARIES = ("robustbench", "timm", "torchvision", "transformers")
+"""Packages whose networks are named as `<library>:<name>`; modules of the user's cannot have these names."""
+
+FORMS = f"one of {', '.join(sorted(ARCHITECTURES))}, robustbench:<entry>, timm:<name>, torchvision:<name>, or module:callable"
 """What an architecture may be written as, for messages and help."""
 
 
 def is_own(architecture: str) -> bool:
     """Whether this is written as the user's own code, module:callable; nothing is imported."""
-    return ":" in architecture
+    return ":" in architecture and not is_of_library(architecture)
+
+
+def is_of_library(architecture: str) -> bool:
+    """Whether this is written as a library's network, such as timm:resnet18; nothing is imported."""
+    library, colon, _ = architecture.partition(":")
+    return bool(colon) and library in LIBRARIES
 
 
 def require_architecture(architecture: str, expected: str = "an architecture") -> str:
     """Give the name back. Raises EntrantError, with the nearest ones, for one that is neither known nor module:callable.
 
-    The user's module is not imported: whether it has the callable shows when a network is built.
+    Neither the user's module nor a library is imported: whether it has the network shows when one is built.
     """
+    if is_of_library(architecture):
+        if not architecture.partition(":")[2]:
+            raise EntrantError(f"expected {expected}, got {architecture!r}; write {architecture}<name>")
+        return architecture
     if is_own(architecture):
         from zoo.own_code import OwnCode
 
@@ -73,6 +86,10 @@ def require_architecture(architecture: str, expected: str = "an architecture") -
 def builder(architecture: str) -> Builder:
     """What builds an architecture. Raises EntrantError for an unknown name, and for code that does not import."""
     require_architecture(architecture)
+    if is_of_library(architecture):
+        from zoo.architectures.libraries import LibraryArchitecture
+
+        return LibraryArchitecture.parse(architecture)
     if not is_own(architecture):
         return ARCHITECTURES[architecture]
     from zoo.architectures.own import OwnArchitecture

@@ -53,6 +53,8 @@ class WideResNet(nn.Module):
     `depth` counts convolutions and is 6 n + 4; `width` multiplies the channels 16, 32, 64 of the stages.
     """
 
+    unused = (UNUSED,)
+
     def __init__(self, depth: int, width: int, classes: int, channels: int = 3) -> None:
         super().__init__()
         blocks, rest = divmod(depth - 4, 6)

@@ -157,6 +157,10 @@ class APGD:
         """Rows that have taken all their steps."""
         return self.lanes["iteration"] >= self.steps
 
+    def taken(self) -> Tensor:
+        """The share of its steps that each row has taken."""
+        return self.lanes["iteration"].clamp(0, self.steps) / self.steps
+
     def _stepped(self, n: int) -> Tensor:
         """The next images of the first n rows."""
         names = ("x", "previous", "gradient", "natural")

@@ -21,12 +21,14 @@ from harness.attacks.engine.draws import Draws, KeyedDraws, image_keys
 from harness.attacks.engine.fab import TargetedFAB
 from harness.attacks.engine.losses import CrossEntropy, targeted
 from harness.attacks.engine.outcome import STAGES, SURVIVED, Outcome, left_out
+from harness.attacks.engine.pace import Pace, work_of
 from harness.attacks.engine.report import Report
 from harness.attacks.engine.search import Jobs, RowSearch
 from harness.attacks.engine.square import Square
 from harness.attacks.engine.square_l2 import SquareL2
 from harness.attacks.verification import verified
 from harness.classifier.frozen import frozen
+from harness.classifier.meter import meter
 from harness.classifier.prepared import Prepared, Search, plain, prepare
 from harness.threat import ThreatModel
 
@@ -115,6 +117,7 @@ class _Attacking:
         self.keys = image_keys(x)
         self.report = report
         report.classes, report.left_out = self.natural.shape[1], left_out(threat.norm, min(x.shape[2:]))
+        self.work = work_of(engine.steps, engine.queries, x.shape[1:], threat.norm)
         self._network: Prepared | None = None
         self._told = time.monotonic()
 
@@ -122,6 +125,7 @@ class _Attacking:
         found = (before or Outcome.begun(self.natural, self.x, self.y)).copy()
         for number, stage in enumerate(STAGES):
             waiting = found.waiting(number, through)
+            self._tell_of(number, found, through)
             if stage not in self.report.left_out and len(waiting):
                 self._run(number, waiting, found)
             else:
@@ -144,7 +148,7 @@ class _Attacking:
         if STAGES[stage] in ("apgd-ce", "square"):
             rows, target, each = examples, self.y[examples], 1
         else:
-            each = min(self.engine.targets, self.report.classes - 1)
+            each = self._each(stage)
             # the likeliest wrong classes first; the label comes last
             ranked = self.natural[examples].scatter(1, self.y[examples].unsqueeze(1), -torch.inf)
             target = ranked.argsort(dim=1, descending=True, stable=True)[:, :each].flatten()
@@ -181,12 +185,16 @@ class _Attacking:
         search = self._search(stage, first, capacity)
         search.admit(first)
         begun = capacity // each
+        pace = Pace(self.work[stage], len(waiting) * each)
         left = torch.zeros(len(self.x), dtype=torch.int64, device=self.x.device)
         left[waiting] = each
         while search.lanes.n:
             broken = self._broken(stage, search, found)
             if search.quiet:
                 continue
+            if meter().due:
+                meter().robust = int(found.robust.sum())
+                meter().worked(*pace.moved(search.taken()))
             gone = search.finished()
             if broken is not None:
                 gone = gone | broken
@@ -195,6 +203,7 @@ class _Attacking:
                 left.scatter_add_(0, ended, torch.full_like(ended, -1))
                 survived = ended[(left[ended] == 0) & found.robust[ended]].unique()
                 found.reached[survived] = stage + 1
+                pace.ended(search.taken()[gone])
                 search.lanes.keep((~gone).nonzero().squeeze(1))
             room = search.lanes.free // each if not search.lockstep or search.lanes.n == 0 else 0
             if begun < len(waiting) and room:
@@ -202,6 +211,24 @@ class _Attacking:
                 search.admit(more)
                 begun += len(more) // each
             self._keep(found)
+        meter().robust = int(found.robust.sum())
+        meter().worked(*pace.over())
+
+    def _tell_of(self, stage: int, found: Outcome, through: int | Tensor) -> None:
+        """A stage begins: what it and the later ones come to at most, for what is not broken so far."""
+        left = {}
+        for number in range(stage, len(STAGES)):
+            waiting = (
+                found.robust & (found.reached <= number) & (torch.as_tensor(through).to(found.reached) > number)
+            ).sum()
+            out = STAGES[number] in self.report.left_out
+            left[STAGES[number]] = 0.0 if out else int(waiting) * self._each(number) * self.work[number]
+        meter().robust = int(found.robust.sum())
+        meter().enter(STAGES[stage], later=left, by_itself=True)
+
+    def _each(self, stage: int) -> int:
+        """How many rows an example has in a stage."""
+        return 1 if STAGES[stage] in ("apgd-ce", "square") else min(self.engine.targets, self.report.classes - 1)
 
     def _broken(self, stage: int, search: RowSearch, found: Outcome) -> Tensor | None:
         """Take a step and verify what it found. Gives the rows (bool) of examples that are broken; None for none."""

@@ -86,6 +86,10 @@ class TargetedFAB:
         """Rows that have taken all their steps."""
         return self.lanes["iteration"] >= self.steps
 
+    def taken(self) -> Tensor:
+        """The share of its steps that each row has taken."""
+        return self.lanes["iteration"].clamp(0, self.steps) / self.steps
+
     def _judged(self, rows: Tensor, logits: Tensor) -> Hits:
         """See which of some rows' images are adversarial; those go back towards the natural image.
 

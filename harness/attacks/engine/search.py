@@ -56,6 +56,10 @@ class RowSearch(Protocol):
         """(n,) bool: rows that have taken all their steps."""
         ...
 
+    def taken(self) -> Tensor:
+        """(n,) float: the share of its work that each row has taken, for who follows the attack."""
+        ...
+
 
 def wrong(logits: Tensor, y: Tensor) -> Tensor:
     """(n,) bool: the largest logit is not the label's."""

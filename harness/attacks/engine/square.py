@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -88,6 +89,27 @@ def drawn_phases(draws: Draws, queries: int, shape: tuple[int, int, int], device
     return tuple(phases)
 
 
+_AGAIN = 0.15
+"""The share of repeated proposals that need a pass: those after an image has changed. It differs from image to image."""
+
+
+@cache
+def passes_by_query(queries: int, shape: tuple[int, int, int]) -> Tensor:
+    """(queries + 1,) float32: about how many passes the first 0, 1, 2, ... queries of a row take, on images (C, H, W).
+
+    Small windows on a small image are proposed again and again. Only the first time, and after a change, they need a pass.
+    """
+    channels, height, width = shape
+    fresh, side, drawn = [0.0], 0, 0
+    for query in range(queries):
+        now = min(window_side(query, *shape, least=1), height, width)
+        side, drawn = now, drawn + 1 if now == side else 0
+        places = (height - side + 1) * (width - side + 1) * 2**channels
+        unseen = (1 - 1 / places) ** drawn
+        fresh.append(unseen + _AGAIN * (1 - unseen))
+    return torch.tensor(fresh).cumsum(0)
+
+
 def _equals(code: Tensor) -> Tensor:
     """For each of L numbers the places of all that are equal to it, (L, D), filled up with its own place."""
     _, group, counts = code.unique(return_inverse=True, return_counts=True)
@@ -124,6 +146,8 @@ class Square:
         self._starts = torch.tensor([0, *(phase.start for phase in self.phases), 0], device=device)
         self._rows = torch.arange(shape[1], device=device)
         self._columns = torch.arange(shape[2], device=device)
+        passes = passes_by_query(queries, shape)  # type: ignore[arg-type]
+        self._passes = (passes / passes[-1].clamp_min(1)).to(device)
         self._fresh = 0
 
     def admit(self, jobs: Jobs) -> None:
@@ -179,6 +203,13 @@ class Square:
     def finished(self) -> Tensor:
         """Rows that have asked all their queries."""
         return self.lanes["phase"] >= len(self.phases)
+
+    def taken(self) -> Tensor:
+        """The share of its passes that each row has probably taken, by the query at which it is."""
+        phase = self.lanes["phase"]
+        query = self._starts[phase + 1] + self.lanes["query"]
+        share = self._passes[query.clamp(0, len(self._passes) - 1)]
+        return torch.where(phase < 0, 0.0, torch.where(phase >= len(self.phases), 1.0, share))
 
     def _shares(self, n: int, ahead: float) -> Tensor | int:
         """How many queries each of the first n rows may ask at once, `ahead` on average: the rows that are behind ask more."""

@@ -87,6 +87,10 @@ class SquareL2:
         """Rows that have asked all their queries."""
         return torch.full((self.lanes.n,), self._query >= self.queries, device=self.lanes["y"].device)
 
+    def taken(self) -> Tensor:
+        """The share of its queries that each row has asked."""
+        return torch.full((self.lanes.n,), max(self._query, 0) / max(self.queries, 1), device=self.lanes["y"].device)
+
     def _pattern(self, side: int, like: Tensor, *, turned: bool) -> Tensor:
         if side not in self._patterns:
             self._patterns[side] = pattern(side).to(like)

@@ -12,9 +12,11 @@ import torch
 from harness.run.executors.in_process import in_process
 from harness.run.executors.place import Assignment, Fault, Place, Workers
 from harness.run.executors.processes import processes
-from harness.run.group import Group, groups
+from harness.run.group import Group, groups, queued
 from harness.run.parts import Parts
 from harness.run.plan import Plan, Task
+from harness.run.probe import probes
+from harness.run.progress import Heard, Pace, Queue, unheard
 from harness.run.store import Store
 
 
@@ -33,8 +35,8 @@ Report = Callable[[Done], None]
 class Executor(Protocol):
     """Who runs a plan's tasks."""
 
-    def __call__(self, plan: Plan, tasks: Sequence[Task], store: Store, report: Report) -> None:
-        """Measure the tasks into the store; `report` is called in this process as each one ends."""
+    def __call__(self, plan: Plan, tasks: Sequence[Task], store: Store, report: Report, heard: Heard = unheard) -> None:
+        """Measure the tasks into the store; `report` is called in this process as each one ends, `heard` with how far it is."""
         ...
 
 
@@ -58,10 +60,10 @@ class InProcessExecutor:
 
     device: torch.device
 
-    def __call__(self, plan: Plan, tasks: Sequence[Task], store: Store, report: Report) -> None:
+    def __call__(self, plan: Plan, tasks: Sequence[Task], store: Store, report: Report, heard: Heard = unheard) -> None:
         """Measure the tasks into the store."""
-        with in_process(plan, self.device) as workers:
-            _run(workers, plan, tasks, store, report)
+        with in_process(plan, self.device, heard) as workers:
+            _run(workers, plan, tasks, store, report, heard)
 
 
 @dataclass(frozen=True)
@@ -73,18 +75,20 @@ class LocalExecutor:
 
     devices: tuple[torch.device, ...]
 
-    def __call__(self, plan: Plan, tasks: Sequence[Task], store: Store, report: Report) -> None:
+    def __call__(self, plan: Plan, tasks: Sequence[Task], store: Store, report: Report, heard: Heard = unheard) -> None:
         """Measure the tasks into the store."""
         if not tasks:
             return
-        with processes(plan, self.devices) as workers:
-            _run(workers, plan, tasks, store, report)
+        with processes(plan, self.devices, heard) as workers:
+            _run(workers, plan, tasks, store, report, heard)
 
 
 @contextmanager
-def workers_on(plan: Plan, devices: Sequence[torch.device], workers: int | None) -> Iterator[Workers]:
+def workers_on(
+    plan: Plan, devices: Sequence[torch.device], workers: int | None, heard: Heard = unheard
+) -> Iterator[Workers]:
     """Workers for jobs of one's own: processes on the devices; this process where `workers` is 0."""
-    with in_process(plan, devices[0]) if workers == 0 else processes(plan, devices) as found:
+    with in_process(plan, devices[0], heard) if workers == 0 else processes(plan, devices, heard) as found:
         yield found
 
 
@@ -93,9 +97,21 @@ def executor_for(devices: Sequence[torch.device], workers: int | None) -> Execut
     return InProcessExecutor(devices[0]) if workers == 0 else LocalExecutor(tuple(devices))
 
 
-def _run(workers: Workers, plan: Plan, tasks: Sequence[Task], store: Store, report: Report) -> None:
+def queue(plan: Plan, groups: Sequence[Sequence[Task]], workers: int) -> Queue:
+    """Groups of tasks, as they are told of."""
+    return Queue(tuple(queued(plan.judged[group[0].judged], group) for group in groups), workers)
+
+
+def _run(
+    workers: Workers, plan: Plan, tasks: Sequence[Task], store: Store, report: Report, heard: Heard = unheard
+) -> None:
     number = {(task.judged, task.key): number for number, task in reversed([*enumerate(plan.tasks)])}
     waiting = groups(sorted(tasks, key=lambda task: number[task.judged, task.key]), workers.count, plan.suite.shape)
+    heard(queue(plan, waiting, workers.count))
+    if heard is not unheard:
+        for answer in workers(probes(plan, tasks)):
+            if isinstance(answer.result, Pace):
+                heard(answer.result)
     while waiting:
         jobs = [MeasureTasks(tuple(number[task.judged, task.key] for task in group), store) for group in waiting]
         again: list[tuple[Task, ...]] = []
@@ -107,3 +123,4 @@ def _run(workers: Workers, plan: Plan, tasks: Sequence[Task], store: Store, repo
             for task in group if answer.fault is None else group[:1]:
                 report(Done(task, answer.seconds * len(task) / sum(map(len, group)), answer.fault))
         waiting = again
+        heard(queue(plan, waiting, workers.count))

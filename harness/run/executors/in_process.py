@@ -14,6 +14,7 @@ import torch
 from harness.classifier.determinism import deterministic
 from harness.run.executors.place import Answer, Assignment, Bench
 from harness.run.plan import Plan
+from harness.run.progress import Heard, unheard
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,6 @@ class InProcess:
 
 
 @contextmanager
-def in_process(plan: Plan, device: torch.device) -> Iterator[InProcess]:
-    """A worker that is this process; the entrant that it holds goes with the block."""
-    yield InProcess(Bench(plan, device), device)
+def in_process(plan: Plan, device: torch.device, heard: Heard = unheard) -> Iterator[InProcess]:
+    """A worker that is this process; the entrant that it holds goes with the block. `heard` takes how far its jobs are."""
+    yield InProcess(Bench(plan, device, heard), device)

@@ -13,6 +13,7 @@ from torch import nn
 
 from harness.errors import BadInput, one_line
 from harness.run.plan import Judged, Plan
+from harness.run.progress import Heard, unheard
 from harness.run.shard import prepared
 from harness.suites.suite import Suite
 from zoo.entrant import EntrantError
@@ -20,12 +21,13 @@ from zoo.entrant import EntrantError
 
 @dataclass(frozen=True)
 class Place:
-    """An entrant as measures see it, on its device, and the plan that it is judged by."""
+    """An entrant as measures see it, on its device, and the plan that it is judged by. `tell` takes how far a job is."""
 
     model: nn.Module
     judged: Judged
     plan: Plan
     device: torch.device
+    tell: Heard = unheard
 
     @property
     def suite(self) -> Suite:
@@ -104,9 +106,10 @@ def results(workers: Workers, jobs: Sequence[Job]) -> Iterator[tuple[Job, Any]]:
 class Bench:
     """A worker's place: it keeps one entrant loaded, and turns whatever a job raises into a fault."""
 
-    def __init__(self, plan: Plan, device: torch.device) -> None:
+    def __init__(self, plan: Plan, device: torch.device, tell: Heard = unheard) -> None:
         self._plan = plan
         self._device = device
+        self._tell = tell
         self._loaded: tuple[int, Place] | None = None
 
     def __call__(self, number: int, assignment: Assignment) -> Answer:
@@ -130,5 +133,5 @@ class Bench:
             self._loaded = None  # the old model goes before the new one comes
             one, plan = self._plan.judged[judged], self._plan
             model = prepared(one, plan.suite, plan.precision, self._device)
-            self._loaded = judged, Place(model, one, plan, self._device)
+            self._loaded = judged, Place(model, one, plan, self._device, self._tell)
         return self._loaded[1]

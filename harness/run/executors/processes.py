@@ -27,6 +27,7 @@ from harness.classifier.determinism import deterministic
 from harness.errors import BadInput, one_line
 from harness.run.executors.place import Answer, Assignment, Bench, Fault
 from harness.run.plan import Plan
+from harness.run.progress import Heard, News, unheard
 from harness.run.signals import left_to_the_parent
 from zoo.own_code import working_directory_importable
 
@@ -49,7 +50,13 @@ def _work(plan: Plan, device: torch.device, pipe: Connection, parent: int) -> No
     """A worker: takes jobs from the pipe until it closes, and answers each with what became of it."""
     watch_parent(parent)
     keep_freed_memory()
-    bench = Bench(plan, device)
+
+    def tell(news: News) -> None:
+        # where nobody reads any more, the answer will say so
+        with contextlib.suppress(OSError):
+            pipe.send(news)
+
+    bench = Bench(plan, device, tell)
     with deterministic(device):
         while True:
             try:
@@ -81,8 +88,9 @@ class _Worker:
 class Processes:
     """Worker processes. They are started with the first jobs and stay, each with the entrant that it has loaded."""
 
-    def __init__(self, plan: Plan, devices: Sequence[torch.device]) -> None:
+    def __init__(self, plan: Plan, devices: Sequence[torch.device], heard: Heard = unheard) -> None:
         self._plan = plan
+        self._heard = heard
         self._devices = tuple(devices)
         self._context: SpawnContext = multiprocessing.get_context("spawn")
         self._workers: list[_Worker] = []
@@ -101,6 +109,8 @@ class Processes:
                 self._fill(queue, jobs)
                 for worker in self._ready():
                     answer = self._collect(worker)
+                    if answer is None:
+                        continue
                     if worker.ended:
                         self._workers.remove(worker)
                     if answer.fault is not None and answer.fault.whole_entrant:
@@ -153,14 +163,19 @@ class Processes:
         theirs.close()
         return _Worker(process, ours, device)
 
-    @staticmethod
-    def _collect(worker: _Worker) -> Answer:
-        """Take a worker's answer, or see that it has died without one; `worker.ended` says that it takes no more."""
+    def _collect(self, worker: _Worker) -> Answer | None:
+        """Take a worker's answer, or see that it has died without one; `worker.ended` says that it takes no more.
+
+        None where it only tells how far it is.
+        """
         assert worker.number is not None
         try:
             if not worker.pipe.poll():
                 raise EOFError
-            answer: Answer = worker.pipe.recv()
+            answer: Answer | News = worker.pipe.recv()
+            if not isinstance(answer, Answer):
+                self._heard(answer)
+                return None
         except (EOFError, OSError):
             worker.process.join(timeout=5)
             code = worker.process.exitcode
@@ -186,9 +201,9 @@ class Processes:
 
 
 @contextmanager
-def processes(plan: Plan, devices: Sequence[torch.device]) -> Iterator[Processes]:
-    """Workers, one a device; they end with the block, at once where an exception leaves it."""
-    found = Processes(plan, devices)
+def processes(plan: Plan, devices: Sequence[torch.device], heard: Heard = unheard) -> Iterator[Processes]:
+    """Workers, one a device; they end with the block, at once where an exception leaves it. `heard` takes how far they are."""
+    found = Processes(plan, devices, heard)
     try:
         yield found
     except BaseException:
