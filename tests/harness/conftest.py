@@ -45,6 +45,14 @@ def harness(tmp_path: Path) -> Harness:
 
 
 @pytest.fixture(autouse=True)
+def a_cache_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A check keeps nothing in the cache of who runs the tests. Torch looks for its files where it did."""
+    cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    monkeypatch.setenv("TORCH_HOME", os.environ.get("TORCH_HOME") or str(Path(cache, "torch")))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user-cache"))
+
+
+@pytest.fixture(autouse=True)
 def tracing_goes_on() -> Iterator[None]:
     """pyautoattack's check of dynamic classifiers switches tracing off: coverage goes on with the next test."""
     trace = sys.gettrace()
