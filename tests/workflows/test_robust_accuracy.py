@@ -202,7 +202,6 @@ def test_pass_undecided_and_cut_off_with_the_command_line_itself(runner, reposit
     repository("sat", "weat-adv")
     passed = runner(WORKFLOW, easy)
     assert passed.status == "success", passed["Check"].said
-    (place / "gates.toml").unlink()
 
     whole = {**REAL, "margin": "0.3", "options": "--workers 1 --full"}
     cut = runner(WORKFLOW, whole, lambda: "apgd-ce: robust" in (runner.temp / "said").read_text())
