@@ -27,6 +27,7 @@ from harness.check.interim import InterimResults, ValueChange
 from harness.check.sequential import FlagGate, sizes
 from harness.check.series import series, series_of
 from harness.check.statistics import Outcome, paired_change, unpaired_change
+from harness.check.verdict import counted
 from harness.errors import BadInput
 from harness.measures import Summary
 from leaderboards.records.schema import Quantity, Value
@@ -167,7 +168,7 @@ class Check:
             # the last look, taken now: what nothing has attacked counts as unbroken
             flags.look(np.arange(len(flags.baseline)), last=True, stage=stage, curtailed=True)
         lost, gained, n = flags.seen
-        self.told(f"{stage}: {gate.name}, {lost} lost and {gained} gained of {n} examples, p = {flags.p:.2g}")
+        self.told(f"{stage}: {gate.name}, {counted(lost, gained - flags.open, flags.open, n)}, p = {flags.p:.2g}")
 
     def _natural(self) -> Iterator[None]:
         accuracies = self._open("standard", "robust", "autoattack")

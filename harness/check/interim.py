@@ -114,7 +114,8 @@ class InterimResults:
             total=total,
             stage=flags.stage,
             lost=lost,
-            gained=gained,
+            gained=gained - flags.open,
+            open=flags.open,
             needed=examples_needed(lost, gained, n, gate.margin, last) if outcome is Outcome.UNDECIDED else None,
         )
 

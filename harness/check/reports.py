@@ -13,7 +13,7 @@ from pathlib import Path
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
 from harness.check.statistics import Outcome
-from harness.check.verdict import ComparedResult, GateResult, Verdict
+from harness.check.verdict import AccuracyResult, ComparedResult, GateResult, Verdict
 from leaderboards.records.files import write_atomically
 
 SHOWN = 50
@@ -90,10 +90,11 @@ def _row(gate: GateResult) -> str:
     cells = ["", "", "", "", margin, "", "", ""]
     if isinstance(gate, ComparedResult):
         evidence = gate.evidence
+        unsettled = isinstance(gate, AccuracyResult) and gate.open > 0
         cells = [
             gate.text(gate.baseline),
-            gate.text(gate.candidate),
-            gate.text(gate.worsening),
+            f"{'at most ' if unsettled else ''}{gate.text(gate.candidate)}",
+            f"{'at least ' if unsettled else ''}{gate.text(gate.worsening)}",
             f"{gate.text(evidence.low)} to {gate.text(evidence.high)}" if evidence else "",
             margin,
             f"{evidence.p_corrected:.2g}" if evidence else "",

@@ -60,7 +60,10 @@ class FlagGate:
     p: float = field(default=1.0, init=False)
     """p of no drop, over all looks so far; before the correction for other gates."""
     seen: tuple[int, int, int] = field(default=(0, 0, 0), init=False)
-    """(lost, gained, n) of the look that is shown: the newest, or the one that decided."""
+    """(lost, gained, n) of the look that is shown: the newest, or the one that decided. Where flags are not settled, the fewest
+    that can be lost and the most that can be gained."""
+    open: int = field(default=0, init=False)
+    """How many of these `gained` are not settled: an attack that has not been run may still break them."""
     share_correct: float = field(default=0.0, init=False)
     """The baseline's share of true flags among the examples of that look."""
     stage: str = field(default="", init=False)
@@ -113,6 +116,7 @@ class FlagGate:
         self.p = min(self.p, p)
         if not curtailed or (p <= self.alpha and (lost - gained) / n > self.margin):
             self.seen, self.stage = (lost, gained, n), stage
+            self.open = int((~self.baseline & self.upper & ~self.lower)[examples].sum())
             self.share_correct = float(self.baseline[examples].mean())
 
     def fails(self, corrected: float) -> bool:

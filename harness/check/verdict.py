@@ -22,10 +22,19 @@ ABSENT: dict[str, Any] = {
     "total": 0,
     "lost": None,
     "gained": None,
+    "open": None,
     "stage": "",
     "needed": None,
 }
 """The numbers that a gate has in JSON, in their order, as they stand where a result has none."""
+
+
+def counted(lost: int, gained: int, open_: int, examples: int) -> str:
+    """How many examples changed, in words. `open_` examples were wrong before and have not met every attack: no gain so far."""
+    changes = f"{lost} lost" if open_ and not gained else f"{lost} lost, {gained} gained"
+    was, yet = ("was", "is") if open_ == 1 else ("were", "are")
+    waiting = f" ({open_} that {was} wrong before {yet} not attacked to the end)" if open_ else ""
+    return f"{changes} of {examples} examples{waiting}"
 
 
 @dataclass(frozen=True)
@@ -116,11 +125,16 @@ class ComparedResult(GateResult):
     def _change(self) -> str:
         """What happened to it."""
 
+    @property
+    def _least(self) -> str:
+        """Before "worsening", where the number is the least that it can come to."""
+        return ""
+
     def _grounds(self) -> list[str]:
         found = []
         if self.evidence is not None:
             ends = f"[{self.text(self.evidence.low)}, {self.text(self.evidence.high)}]"
-            found.append(f"{self.evidence.level:.0%} interval of the worsening {ends}")
+            found.append(f"{self.evidence.level:.0%} interval of the {self._least}worsening {ends}")
         found.append(f"margin {self.text(self.margin)}")
         if self.evidence is not None:
             found.append(f"p = {self.evidence.p_corrected:.2g}")
@@ -134,21 +148,28 @@ class ComparedResult(GateResult):
 class AccuracyResult(ComparedResult):
     """A gate on a share of examples: flags of the baseline and the candidate, compared pair by pair.
 
-    With flags that were not settled when it failed, `lost` is the least and `gained` the most that there can be. `needed` is
-    how many examples would decide an undecided gate, if the rates stay as they are; None where no number does.
+    A gate may fail before every attack has ended. `open` examples were then wrong before and not broken so far: they are no
+    gain, but might become one. So `lost`, `gained` and `worsening` (with its evidence) are the least, and `candidate` the most,
+    that there can be. `needed` is how many examples would decide an undecided gate, if the rates stay as they are; None where
+    no number does.
     """
 
     unit: str = "fraction"
     lost: int
     gained: int
+    open: int = 0
     needed: int | None = None
 
     def _change(self) -> str:
         moved = "fell" if self.worsening > 0 else "rose" if self.worsening < 0 else "changed"
-        return f"{moved} by {self.text(abs(self.worsening))} points"
+        return f"{moved} by {'at least ' if self.open else ''}{self.text(abs(self.worsening))} points"
+
+    @property
+    def _least(self) -> str:
+        return "least " if self.open else ""
 
     def _grounds(self) -> list[str]:
-        return [f"{self.lost} lost, {self.gained} gained of {self.examples} examples", *super()._grounds()]
+        return [counted(self.lost, self.gained, self.open, self.examples), *super()._grounds()]
 
     def _end(self) -> str:
         if self.outcome is not Outcome.UNDECIDED:

@@ -39,6 +39,7 @@ class CheckOptions:
     workers: int | None
     allow_pickle: tuple[str, ...]
     device: str
+    cache: Path | None
     out: Path | None
     data_dir: Path
     dataset: str | None
@@ -90,7 +91,16 @@ def report(given: CheckOptions, verdict: Verdict, seconds: float) -> None:
 @options.workers
 @options.allow_pickle
 @options.device
-@options.out
+@click.option(
+    "--cache",
+    type=options.PATH,
+    help="Where what is measured is kept, so that the next check goes on from it  [default: robust-energy-harness in the"
+    " user's cache, such as ~/.cache; XDG_CACHE_HOME names another]. It may be removed at any time.",
+)
+@click.option(
+    "--out", type=options.PATH,
+    help="A run whose shards are taken too, and stay as they are  [default: runs/ of the checkout, where it has some]",
+)  # fmt: skip
 @options.data_dir
 @options.dataset
 @options.model_dir
@@ -99,17 +109,17 @@ def report(given: CheckOptions, verdict: Verdict, seconds: float) -> None:
 def command(given: CheckOptions) -> int:
     """Fail where an entrant is less robust than its baseline. Exit status: 0 pass, 1 fail, 3 undecided, 2 bad input."""
     from harness.check.baseline import baseline_path, read_baseline
+    from harness.check.cache import check_store
     from harness.check.gates import chosen_gates
     from harness.check.preparation import Checking, chosen_candidate, values_of
     from harness.classifier.devices import devices
     from harness.cli.progress import Display
     from harness.measures import MEASURES
     from harness.run.executors.place import JobFailed
-    from harness.run.folders import output_folder, own_folders
+    from harness.run.folders import own_folders
     from harness.run.forecast import Forecast, costs_on
     from harness.run.inputs import sources
     from harness.run.selection import Faults
-    from harness.run.store import Store
     from harness.suites.files import find_suite
     from leaderboards.records.files import read_record
 
@@ -130,13 +140,13 @@ def command(given: CheckOptions) -> int:
         suite = suite.found_as(judged.images.name)
     baseline = read_baseline(baseline_path(given.place, suite.name, judged.name))
     values = values_of(read_record(given.record), judged) if given.record else {}
-    shards = output_folder(given.out) / "shards"
+    store = check_store(given.cache, given.out)
     beside = sources(
-        suite, data_dir=given.data_dir, download=given.download, fits=shards / "fits", inception_weights=None
+        suite, data_dir=given.data_dir, download=given.download, fits=store.root / "fits", inception_weights=None
     )
     display = Display(f"check {judged.name}, this look", Forecast(costs_on(suite, MEASURES.values())))
     checking = Checking(
-        judged, suite, baseline, gates, Store(shards), beside, on, values,
+        judged, suite, baseline, gates, store, beside, on, values,
         seed=given.seed, full=given.full, told=options.told, heard=display.heard,
         workers=given.workers,
     )  # fmt: skip

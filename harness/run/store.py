@@ -50,9 +50,10 @@ def _digest(array: np.ndarray) -> str:
 
 @dataclass(frozen=True)
 class Store:
-    """Shards under a folder: `<root>/<suite>/<first two of the key>/<key>.safetensors`."""
+    """Shards under a folder: `<root>/<first two of the key>/<key>.safetensors`. What it lacks is read `beside` it."""
 
     root: Path
+    beside: tuple[Path, ...] = ()
 
     def path(self, key: str) -> Path:
         return self.root / key[:2] / f"{key}.safetensors"
@@ -73,22 +74,29 @@ class Store:
 
     def read(self, key: str, leave: Collection[str] = ()) -> Shard | None:
         """The shard, or None where there is none that checks out. Arrays named in `leave` are neither read nor checked."""
-        try:
-            with safe_open(self.path(key), framework="numpy") as file:
-                described = json.loads(file.metadata()["shard"])
-                arrays = {name: file.get_tensor(name) for name in file.keys() if name not in leave}  # noqa: SIM118
-            if any(described["digests"][name] != _digest(array) for name, array in arrays.items()):
-                return None
-            return Shard(
-                arrays=arrays,
-                notes=tuple(Note(**note) for note in described["notes"]),
-                seconds=described["seconds"],
-                provenance=Provenance.model_validate(described["provenance"]),
-                parameters=described["parameters"],
-            )
-        except (OSError, SafetensorError, ValueError, KeyError, TypeError):
-            return None
+        for root in (self.root, *self.beside):
+            if (found := _read(Store(root).path(key), leave)) is not None:
+                return found
+        return None
 
     def has(self, key: str, leave: Collection[str] = ()) -> bool:
         """Whether a whole shard is there."""
-        return self.path(key).exists() and self.read(key, leave) is not None
+        return self.read(key, leave) is not None
+
+
+def _read(path: Path, leave: Collection[str]) -> Shard | None:
+    try:
+        with safe_open(path, framework="numpy") as file:
+            described = json.loads(file.metadata()["shard"])
+            arrays = {name: file.get_tensor(name) for name in file.keys() if name not in leave}  # noqa: SIM118
+        if any(described["digests"][name] != _digest(array) for name, array in arrays.items()):
+            return None
+        return Shard(
+            arrays=arrays,
+            notes=tuple(Note(**note) for note in described["notes"]),
+            seconds=described["seconds"],
+            provenance=Provenance.model_validate(described["provenance"]),
+            parameters=described["parameters"],
+        )
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError):
+        return None

@@ -45,6 +45,14 @@ def harness(tmp_path: Path) -> Harness:
 
 
 @pytest.fixture(autouse=True)
+def a_cache_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A check keeps nothing in the cache of who runs the tests. Torch looks for its files where it did."""
+    cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    monkeypatch.setenv("TORCH_HOME", os.environ.get("TORCH_HOME") or str(Path(cache, "torch")))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user-cache"))
+
+
+@pytest.fixture(autouse=True)
 def tracing_goes_on() -> Iterator[None]:
     """pyautoattack's check of dynamic classifiers switches tracing off: coverage goes on with the next test."""
     trace = sys.gettrace()
@@ -117,25 +125,3 @@ def start(tmp_path: Path) -> Callable[..., subprocess.Popen[bytes]]:
         return subprocess.Popen(command(*arguments), cwd=tmp_path, env=environment(), **{**silent, **options})
 
     return begin
-
-
-@pytest.fixture
-def shell(tmp_path: Path) -> Callable[[str, dict[str, str]], subprocess.CompletedProcess[str]]:
-    """A workflow's `run` as GitHub's runner does it: in bash, in the job's folder, with the command line on the path."""
-    place, binaries = tmp_path / "job", tmp_path / "bin"
-    place.mkdir()
-    binaries.mkdir()
-    (binaries / "harness").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m harness "$@"\n')
-    (binaries / "harness").chmod(0o755)
-
-    def run(script: str, given: dict[str, str]) -> subprocess.CompletedProcess[str]:
-        path = os.pathsep.join([str(binaries), str(Path(sys.executable).parent), os.environ["PATH"]])
-        github = {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(place / "summary.md"), "PATH": path}
-        file = place / "step.sh"
-        file.write_text(script)
-        return subprocess.run(
-            ["bash", "--noprofile", "--norc", "-e", "-o", "pipefail", str(file)],
-            cwd=place, env={**environment(), **github, **given}, capture_output=True, text=True, timeout=600,
-        )  # fmt: skip
-
-    return run

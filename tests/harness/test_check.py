@@ -12,16 +12,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import yaml
-from junitparser import JUnitXml
 
 from harness.attacks.named import ATTACKS, MAIN
-from harness.check.baseline import from_record, write_baseline
+from harness.check.baseline import baseline_of, from_record, write_baseline
+from harness.check.cache import user_cache
 from harness.check.candidate import PGDOn
 from harness.classifier.precision import Precise
 from harness.data.datasets import digits
 from harness.measures import Energies
 from harness.run.executors.place import Place
+from harness.run.group import Group
+from harness.run.judge import judge
+from harness.run.parts import Parts
 from harness.run.plan import Judged, make_plan, shards
 from harness.run.store import Store
 from harness.suites.suite import SUITES
@@ -62,7 +64,7 @@ def test_the_standard_entrant_fails_against_a_robust_baseline_before_autoattack(
     out = tmp_path / "out"
     place = ("--baseline", baseline("weat-adv"), "--margin", "0.03")
     check = ("check", "--suite", "digits", "--entrant", "standard", *place)
-    found = harness_here(*check, *HERE, "--out", str(out), "--json", "--lost", str(out / "lost.tsv"))
+    found = harness_here(*check, *HERE, "--cache", str(out), "--json", "--lost", str(out / "lost.tsv"))
     assert found.returncode == 1, found.stderr
     verdict = json.loads(found.stdout)
     (gate,) = verdict["gates"]
@@ -78,7 +80,7 @@ def test_a_shipped_entrant_passes_against_its_own_baseline(
     harness_here, tmp_path: Path, baseline: Callable[[str], str]
 ) -> None:
     check = ("check", "--suite", "digits", "--entrant", "weat-adv", "--baseline", baseline("weat-adv"))
-    found = harness_here(*check, "--margin", "0.03", "--out", str(tmp_path / "out"), "--json", "--full")
+    found = harness_here(*check, "--margin", "0.03", "--cache", str(tmp_path / "out"), "--json", "--full")
     assert found.returncode == 0, found.stderr
     (gate,) = json.loads(found.stdout)["gates"]
     assert gate["lost"] <= 2, "another processor may break another example"
@@ -94,69 +96,153 @@ def test_slightly_perturbed_weights_do_not_fail(harness_here, tmp_path: Path, ba
     path = tmp_path / "shaken.safetensors"
     save_file(shaken, path)
     check = ("check", "--suite", "digits", "--entrant", f"checkpoint:{path}@digits-cnn", "--margin", "0.03")
-    found = harness_here(*check, "--baseline", baseline("weat-adv"), "--out", str(tmp_path / "out"))
+    found = harness_here(*check, "--baseline", baseline("weat-adv"), "--cache", str(tmp_path / "out"))
     assert found.returncode in (0, 3), found.stdout
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
-def test_an_interrupted_check_resumes_and_measures_what_a_run_measures(
-    harness_here, start: Callable, tmp_path: Path, number: signal.Signals
-) -> None:
-    run, out = tmp_path / "run", tmp_path / "check"
-    size = ("--limit", "20")
-    done = harness_here(
-        "run", "--suite", "digits", "--entrants", "sat", *size, "--shard-size", "20", "--out", str(run),
-        "--measures", "standard,autoattack,energies", "--workers", "0",
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    file = tmp_path / "sat.safetensors"
-    done = harness_here(
-        "baseline", "--suite", "digits", "--entrant", "sat", *size, "--out", str(run), "--to", str(file)
-    )
-    assert done.returncode == 0, done.stderr
+@pytest.fixture
+def run_of(tmp_path: Path) -> Callable[[int, str], tuple[Path, tuple[str, ...]]]:
+    """A run of `sat` on the first examples: its folder, and the check of the same weights against its baseline."""
 
-    check = (
-        "check",
-        "--suite",
-        "digits",
-        "--entrant",
-        "sat",
-        "--baseline",
-        str(file),
-        "--margin",
-        "0.3",
-        *HERE,
-        "--full",
+    def measure(limit: int, measures: str) -> tuple[Path, tuple[str, ...]]:
+        run, file = tmp_path / "run", tmp_path / "sat.safetensors"
+        found = judge("sat", "digits", measures.split(","), limit=limit, shard_size=20, device="cpu", out=run)
+        write_baseline(file, baseline_of(found))
+        given = ("--suite", "digits", "--entrant", "sat", "--baseline", str(file))
+        return run, ("check", *given, "--margin", "0.99", *HERE, "--full")
+
+    return measure
+
+
+def assert_equal_shards(ours: Path, theirs: Path, count: int) -> None:
+    """Every shard in one folder is, but for its time, the one in the other."""
+    keys = [path.stem for path in ours.rglob("*.safetensors")]
+    assert len(keys) == count, "parts of a shard are removed when it is whole"
+    for key in keys:
+        one, other = Store(ours).read(key), Store(theirs).read(key)
+        assert one is not None
+        assert other is not None
+        assert one.notes == other.notes
+        assert set(one.arrays) == set(other.arrays)
+        for name, array in one.arrays.items():
+            assert np.array_equal(array, other.arrays[name]), name
+
+
+def test_an_interrupted_check_goes_on_after_the_stage_that_it_had_ended(
+    harness_here, run_of: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, check = run_of(1, "standard,autoattack")
+    cache, stages = tmp_path / "cache", []
+    keep, run_group = Parts.keep, Group.__call__
+
+    def then_interrupted(self: Parts, *given: object) -> None:
+        keep(self, *given)  # type: ignore[arg-type]
+        raise KeyboardInterrupt
+
+    def counted(self: Group, place: Place) -> object:
+        stages.append(self.through)
+        return run_group(self, place)
+
+    monkeypatch.setattr(Group, "__call__", counted)
+    # the run's own folder is out of sight: no shard of it is to be taken
+    with monkeypatch.context() as patch:
+        patch.setattr(Parts, "keep", then_interrupted)
+        done = harness_here(*check, "--cache", str(cache))
+    assert (done.returncode, "run the same command again to go on" in done.stderr) == (130, True), done.stderr
+    assert len(list(cache.rglob("*.safetensors"))) == 2, "natural images, and what AutoAttack's first stage left"
+    assert len(stages) == 2
+    found = harness_here(*check, "--cache", str(cache), "--json")
+    assert found.returncode == 0, found.stderr
+    assert len(stages) == 2 + 3, "natural images and the first of four stages are not run again"
+    assert json.loads(found.stdout)["gates"][0]["lost"] == 0
+    assert_equal_shards(cache / "shards", run / "shards", 2)
+    assert harness_here(*check, "--cache", str(cache)).returncode == 0
+    assert len(stages) == 5, "nothing is left to measure"
+
+
+def test_a_check_takes_the_shards_of_a_run_and_leaves_it_as_it_is(
+    harness_here, run_of: Callable, tmp_path: Path
+) -> None:
+    run, check = run_of(1, "standard,autoattack")
+    before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
+    home = {"XDG_CACHE_HOME": str(tmp_path / "home-cache")}
+    done = harness_here(*check, "--out", str(run), "--json", **home)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["gates"][0]["stage"] == "autoattack", "as one: no stage of it was run"
+    assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
+    assert not list((tmp_path / "home-cache").rglob("*.safetensors")), "nothing had to be measured"
+    refused = harness_here(*check, "--out", str(tmp_path / "nowhere"), **home)
+    assert refused.returncode == 2
+    assert f"expected a run with shards/ in {tmp_path}/nowhere, got none; leave --out away" in refused.stderr
+
+
+def test_a_check_leaves_nothing_in_the_working_tree(
+    harness_here, tmp_path: Path, baseline: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, home = tmp_path / "project", tmp_path / "home"
+    place.mkdir()
+    home.mkdir()
+    gates = tmp_path / "gates.toml"
+    gates.write_text("[standard]\nmargin = 0.05\n")
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    asked = ("check", "--suite", "digits", "--entrant", "standard", "--baseline", baseline("weat-adv"), *HERE)
+    done = harness_here(*asked, "--gates", str(gates), cwd=place)
+    assert done.returncode == 0, done.stderr
+    assert list(place.iterdir()) == []
+    assert [path for path in home.rglob("*.safetensors") if user_cache() / "shards" in path.parents], (
+        "kept for the next"
     )
-    process = start(*check, "--out", str(out))
-    while len(list(out.rglob("*.safetensors"))) < 2:  # natural images, and AutoAttack after a stage
+    (tmp_path / "file").touch()
+    refused = harness_here(*asked, "--gates", str(gates), "--cache", str(tmp_path / "file"), cwd=place)
+    assert (refused.returncode, "expected a folder to write to as --cache" in refused.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("system", "variables", "folder"),
+    [
+        ("linux", {}, "/home/me/.cache"),
+        ("linux", {"XDG_CACHE_HOME": "/elsewhere"}, "/elsewhere"),
+        ("linux", {"XDG_CACHE_HOME": "relative/is/ignored"}, "/home/me/.cache"),
+        ("darwin", {}, "/home/me/Library/Caches"),
+        ("win32", {"LOCALAPPDATA": "/local"}, "/local"),
+        ("win32", {}, "/home/me/AppData/Local"),
+    ],
+)
+def test_the_users_cache_is_where_the_system_has_it(
+    system: str, variables: dict[str, str], folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {"HOME": "/home/me", **variables}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("harness.check.cache.sys.platform", system)
+    assert user_cache() == Path(folder, "robust-energy-harness")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_check_resumes_and_measures_what_a_run_measures(
+    harness_here, run_of: Callable, start: Callable, tmp_path: Path, number: signal.Signals
+) -> None:
+    run, check = run_of(20, "standard,autoattack,energies")
+    cache = tmp_path / "check"
+    process = start(*check, "--cache", str(cache))
+    while len(list(cache.rglob("*.safetensors"))) < 2:  # natural images, and AutoAttack after a stage
         assert process.poll() is None, "the check ended before it could be killed"
         time.sleep(0.02)
     process.send_signal(number)
     process.communicate()
     assert process.returncode == (128 + number if number == signal.SIGTERM else -number)
     time.sleep(1.5)  # its workers notice within a second
-    assert len(list(out.rglob("*.safetensors"))) == 2
+    assert len(list(cache.rglob("*.safetensors"))) == 2
 
-    found = harness_here(*check, "--out", str(out), "--json")
+    found = harness_here(*check, "--cache", str(cache), "--json")
     assert found.returncode == 0, found.stderr
-    verdict = json.loads(found.stdout)
-    assert verdict["gates"][0]["lost"] == verdict["gates"][0]["gained"] == 0
-    ours = {path.stem: Store(out / "shards").read(path.stem) for path in (out / "shards").rglob("*.safetensors")}
-    assert len(ours) == 2, "parts of a shard are removed when it is whole"
-    for key, shard in ours.items():
-        theirs = Store(run / "shards").read(key)
-        assert theirs is not None
-        assert shard is not None
-        assert shard.notes == theirs.notes
-        assert set(shard.arrays) == set(theirs.arrays)
-        for name, array in shard.arrays.items():
-            assert np.array_equal(array, theirs.arrays[name]), name
-
-    again = harness_here(*check, "--out", str(run), "--json")  # the run's own shards: nothing is left to measure
-    assert json.loads(again.stdout)["gates"][0]["stage"] == "autoattack"
-    missing = harness_here("run", "--suite", "digits", "--entrants", "sat", *size, "--shard-size", "20", "--out", str(out),
-                      "--measures", "standard,autoattack", "--dry-run")  # fmt: skip
+    assert json.loads(found.stdout)["gates"][0]["lost"] == json.loads(found.stdout)["gates"][0]["gained"] == 0
+    assert_equal_shards(cache / "shards", run / "shards", 2)
+    missing = harness_here("run", "--suite", "digits", "--entrants", "sat", "--limit", "20", "--shard-size", "20",
+                      "--out", str(cache), "--measures", "standard,autoattack", "--dry-run")  # fmt: skip
     assert "0 of 2 shards" in missing.stdout
 
 
@@ -193,7 +279,7 @@ def test_many_gates_are_judged_together_and_values_too(
         own,
         "--gates",
         str(gates),
-        "--out",
+        "--cache",
         str(tmp_path / "out"),
         "--json",
         *HERE,
@@ -233,7 +319,7 @@ def test_bad_input_is_one_line(
     harness_here, tmp_path: Path, baseline: Callable[[str], str], options: list[str], parts: list[str]
 ) -> None:
     good = ["--suite", "digits", "--entrant", "standard", "--baseline", baseline("weat-adv")]
-    done = harness_here("check", *good, "--out", str(tmp_path / "out"), *options)
+    done = harness_here("check", *good, "--cache", str(tmp_path / "out"), *options)
     assert done.returncode == 2, done.stdout + done.stderr
     lines = [line for line in done.stderr.splitlines() if "error:" in line]
     assert len(lines) == 1
@@ -248,7 +334,7 @@ def test_equal_weights_pass_at_once_and_say_so(harness_here, tmp_path: Path, bas
     shutil.copy(ROOT / "zoo" / "digits" / "weat-adv.safetensors", copy)
     for entrant in ("weat-adv", f"checkpoint:{copy}@digits-cnn"):
         check = ("check", "--suite", "digits", "--entrant", entrant, "--baseline", baseline("weat-adv"))
-        done = harness_here(*check, "--out", str(out), "--json", "--summary", str(summary), "--junit", f"{out}/j.xml")
+        done = harness_here(*check, "--cache", str(out), "--json", "--summary", str(summary), "--junit", f"{out}/j.xml")
         assert done.returncode == 0, done.stderr
         verdict = json.loads(done.stdout)
         said = "robust accuracy: the weights are the baseline's own; nothing was measured (--full measures)"
@@ -265,7 +351,7 @@ def test_a_baseline_of_another_suite_is_refused_with_the_difference(
     suite = tmp_path / "mine.toml"
     suite.write_text('base = "digits"\nname = "mine"\neps = 0.1\n')
     done = harness_here("check", "--suite", str(suite), "--entrant", "standard", "--baseline", baseline("standard"),
-                        "--out", str(tmp_path / "out"))  # fmt: skip
+                        "--cache", str(tmp_path / "out"))  # fmt: skip
     assert done.returncode == 2
     assert "suite eps 0.15" in done.stderr
     assert "suite eps 0.1;" in done.stderr.split("got", 1)[1]
@@ -275,53 +361,3 @@ def test_a_baseline_without_a_record_says_how_to_make_one(harness_here, tmp_path
     done = harness_here("baseline", "--suite", "digits", "--entrant", "nobody", "--out", str(tmp_path))
     assert done.returncode == 2
     assert "harness run --suite digits --entrants nobody" in done.stderr
-
-
-# ---------------------------------------------------------------- the workflow
-
-WORKFLOW = ROOT / ".github" / "workflows" / "robust-accuracy.yml"
-
-
-def steps(**inputs: str) -> list[tuple[str, dict[str, str]]]:
-    """The shell commands of the reusable workflow as they stand, with the environment that GitHub would give them."""
-    workflow = yaml.safe_load(WORKFLOW.read_text())
-    declared = workflow[True]["workflow_call"]["inputs"]  # YAML 1.1 reads the key `on` as true
-    values = {
-        name: str(inputs.get(name.replace("-", "_"), about.get("default", ""))) for name, about in declared.items()
-    }
-    found = []
-    for step in workflow["jobs"]["check"]["steps"]:
-        if "run" in step:
-            assert "${{" not in step["run"], "what a caller gives comes as environment, never as code"
-            given = {name: value.replace("${{ inputs.", "").removesuffix(" }}") for name, value in step["env"].items()}
-            found.append((step["run"], {name: values[key].replace("False", "false") for name, key in given.items()}))
-    assert len(found) == 3
-    return found
-
-
-def test_the_workflow_fails_a_job_and_reports(shell: Callable, tmp_path: Path, baseline: Callable[[str], str]) -> None:
-    given = {"suite": "digits", "entrant": "standard", "baseline": baseline("weat-adv"), "prepare": "touch ready"}
-    given["margin"] = "0.03"
-    results = [shell(run, environment) for run, environment in steps(**given)]
-    assert [done.returncode for done in results] == [0, 0, 1], results[-1].stderr
-    place = tmp_path / "job"
-    assert (place / "ready").exists()
-    (suite,) = JUnitXml.fromfile(str(place / ".robust-accuracy" / "junit.xml"))
-    assert (suite.tests, suite.failures) == (1, 1)
-    assert any(
-        line.startswith("::error title=robust%3A fail::standard on digits") for line in results[-1].stdout.split("\n")
-    )
-    assert "| robust | ❌ fail |" in (place / "summary.md").read_text()
-
-
-def test_the_workflow_may_let_an_undecided_check_through(
-    shell: Callable, tmp_path: Path, baseline: Callable[[str], str]
-) -> None:
-    gates = tmp_path / "gates.toml"
-    gates.write_text("[standard]\nmargin = 0.03\n")
-    given = {"suite": "digits", "entrant": "standard", "baseline": baseline("sat"), "gates": str(gates)}
-    for allowed, status in (("false", 3), ("true", 0)):
-        run, environment = steps(**given, allow_undecided=allowed, options="--workers 1")[-1]
-        done = shell(run, environment)
-        assert done.returncode == status, done.stderr
-        assert "::warning title=standard%3A undecided::" in done.stdout

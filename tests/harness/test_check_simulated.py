@@ -17,6 +17,7 @@ from harness.check.conditions import MeasureInfo
 from harness.check.gates import Gate, Gates
 from harness.check.sequential import FlagGate, shares, sizes
 from harness.check.statistics import Outcome, interval, significance
+from harness.check.verdict import AccuracyResult
 from harness.measures import Summary
 from leaderboards.records.schema import SuiteInfo
 
@@ -235,3 +236,25 @@ def test_a_gate_passes_on_settled_flags_only() -> None:
         gate.passes(np.arange(50), last=True)
     gate.exactly(np.arange(50), np.ones(50, dtype=bool))
     assert gate.passes(np.arange(50), last=True)
+
+
+def test_an_example_whose_attacks_have_not_ended_is_never_told_as_gained() -> None:
+    """The candidate gains nothing: all that the baseline got wrong is broken by the last stage, and at each look before it
+    some of it is not yet."""
+    random = np.random.default_rng(3)
+    before = random.choice([2, 3, 4], 400, p=[0.2, 0.3, 0.5])
+    after = np.where(before == 4, random.choice([3, 4], 400, p=[0.4, 0.6]), 3)
+    lines: list[str] = []
+    check = Check(ROBUST, baseline_of(Simulated(before)), Simulated(after), told=lines.append, full=True)
+    assert check() is Outcome.FAIL
+    assert any("not attacked to the end" in line for line in lines)
+    assert [line for line in lines if "gained" in line and " 0 gained" not in line] == []
+    (gate,) = check.found.results()
+    assert isinstance(gate, AccuracyResult)
+    assert (gate.gained, "at least" in gate.statement) == (0, gate.open > 0)
+    whole = Check(ROBUST, baseline_of(Simulated(after)), Simulated(before), full=True)
+    assert whole() is Outcome.PASS
+    (gate,) = whole.found.results()
+    assert isinstance(gate, AccuracyResult)
+    assert gate.open == 0
+    assert 0 < gate.gained <= int(((after < 4) & (before == 4)).sum()), "when all attacks have ended it is a gain"

@@ -52,7 +52,8 @@ def begin(verb: str, place: Path) -> subprocess.Popen[bytes]:
     if verb == "render" and not (place / "results").exists():
         for part in ("results", "arrays"):
             shutil.copytree(ROOT / "leaderboards" / part, place / part)
-    command = [sys.executable, "-m", "harness", *VERBS[verb], "--out", str(place)]
+    where = "--cache" if verb == "check" else "--out"
+    command = [sys.executable, "-m", "harness", *VERBS[verb], where, str(place)]
     with (place.parent / "said").open("wb") as said:
         return subprocess.Popen(
             command, cwd=place.parent, stdout=said, stderr=subprocess.DEVNULL, start_new_session=True

@@ -217,7 +217,7 @@ def test_check_and_challenge_work_on_the_part(
     for data_dir in (part_dir, whole_dir):
         checked = harness_here(
             "check", "--suite", "cifar10", "--entrant", ENTRANT, "--baseline", file, "--data-dir", str(data_dir),
-            "--margin", "0.9", "--workers", "0", cwd=place,
+            "--margin", "0.9", "--workers", "0", "--cache", str(place / "cache"), cwd=place,
         )  # fmt: skip
         assert checked.returncode == 0, checked.stdout + checked.stderr
     np.savez(place / "found.npz", image=drawn.images[:1].permute(0, 2, 3, 1).numpy(), index=np.zeros(1, int))

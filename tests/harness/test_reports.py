@@ -81,6 +81,19 @@ def test_the_reports_of_every_kind_of_result_are_the_written_ones(file: str, tex
     assert text == (WRITTEN / file).read_text(encoding="utf-8")
 
 
+def test_what_unfinished_attacks_have_not_broken_is_no_gain() -> None:
+    early = replace(FAILED, gained=0, open=5)
+    assert early.statement.startswith(
+        "robust accuracy fell by at least 12.0 points (26 lost of 200 examples (5 that were wrong before are not attacked to"
+        " the end); 95% interval of the least worsening [8.0, 16.0]; "
+    )
+    assert "26 lost, 2 gained of 200 examples (1 that was wrong before" in replace(FAILED, open=1).statement
+    verdict = replace(VERDICT, gates=(early,))
+    assert "| 70.0 | at most 58.0 | at least 12.0 | 8.0 to 16.0 |" in markdown(verdict)
+    for text in (markdown(verdict), junit(verdict, 1.0), *github_annotations(verdict)):
+        assert "gained" not in text
+
+
 def test_reports_go_to_the_files_that_are_named_and_summaries_to_their_ends(tmp_path: Path) -> None:
     summary = tmp_path / "new" / "summary.md"
     for _ in range(2):
