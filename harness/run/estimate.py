@@ -7,6 +7,7 @@ from functools import partial
 
 import torch
 
+from harness.classifier.across import beside
 from harness.classifier.determinism import deterministic
 from harness.classifier.stopwatch import seconds
 from harness.run.plan import Plan, Task
@@ -27,6 +28,7 @@ def estimate(plan: Plan, judged: int, tasks: Sequence[Task], device: torch.devic
 def _timed(plan: Plan, judged: int, tasks: Sequence[Task], device: torch.device) -> float:
     one = plan.judged[judged]
     model = prepared(one, plan.suite, plan.precision, device)
+    device = beside(device)
     size = max(len(task) for task in tasks)
     with torch.no_grad():
         forward = seconds(partial(model, one.images.examples(0, size).x.to(device)), device)

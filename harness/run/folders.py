@@ -7,7 +7,9 @@ import tomllib
 from pathlib import Path
 
 from harness.errors import BadInput, one_line
+from leaderboards.records.files import record_files
 from leaderboards.records.home import Home
+from zoo.entrant import did_you_mean
 
 
 def checkout(start: Path | None = None) -> Path | None:
@@ -34,6 +36,18 @@ def run_folder(run: Path | None) -> Path:
     if not (folder / "results").is_dir():
         raise BadInput(f"expected a run with results/ in {folder}, got none; do: harness run")
     return folder
+
+
+def require_records(out: Path | None) -> None:
+    """Raise BadInput where a folder that is named, or ./runs outside a checkout, has no records; the folder is not made."""
+    folder = out if out is not None else default_run()
+    if any(record_files(folder / "results")) or (out is None and checkout() is not None):
+        return
+    here = sorted(path.parent.name for path in Path.cwd().glob("*/results") if any(record_files(path)))
+    if hint := did_you_mean(str(folder), here) if out is not None else "":
+        raise BadInput(f"expected a folder with records in results/ as --out, got {folder};{hint} correct it")
+    said = f"{folder}, which has none" if folder.is_dir() else f"{folder}, which is not there"
+    raise BadInput(f"expected a folder with records in results/, got {said}; do: harness run, or name another --out")
 
 
 def output_folder(out: Path | None) -> Path:

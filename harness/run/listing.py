@@ -6,10 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 import zoo
 from harness.measures import MEASURES
 from harness.suites.suite import SUITES, Suite
 from harness.training.recipes import built_in
+from leaderboards.board.formats import quantity
+from zoo import architectures
+from zoo.entrant import EntrantError
 from zoo.published import published_result
 
 Row = dict[str, Any]
@@ -52,6 +57,31 @@ def recipe_rows() -> list[Row]:
     return [{"name": name, **recipe.to_json(), "beta": recipe.strength} for name, recipe in built_in().items()]
 
 
+def architecture_rows() -> list[Row]:
+    """The architectures: what each is, and its parameters for the images of the suites, ten classes; None where it does not
+    take images of that shape."""
+    shapes = dict.fromkeys(suite.shape for suite in SUITES.values() if suite.shape[1] <= 64)
+    return [
+        {
+            "name": name,
+            "what": architectures.told(name),
+            **{f"parameters_{'x'.join(map(str, shape))}": _parameters(name, shape) for shape in shapes},
+        }
+        for name in architectures.ARCHITECTURES
+    ]
+
+
+def _parameters(architecture: str, shape: tuple[int, int, int]) -> int | None:
+    """How many parameters a network has for images (C, H, W) of ten classes; nothing is allocated."""
+    with torch.device("meta"), torch.no_grad():
+        try:
+            network = architectures.build(architecture, 10, shape).eval()
+            network(torch.empty(2, *shape))
+        except (EntrantError, RuntimeError, ValueError):
+            return None
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
 def entrant_rows(suite: Suite, *, model_dir: Path, own_folders: Sequence[Path]) -> list[Row]:
     """A suite's entrants: source, architecture, published accuracies in [0,1], whether their files are here."""
     rows: list[Row] = []
@@ -68,11 +98,19 @@ def entrant_rows(suite: Suite, *, model_dir: Path, own_folders: Sequence[Path]) 
                 "published_standard_accuracy": known.standard_accuracy if known else None,
                 "published_autoattack_accuracy": known.autoattack_accuracy if known else None,
                 "published_best_known_accuracy": known.best_known_accuracy if known else None,
-                "files_here": not entrant.missing(),
+                "files_here": _files_here(entrant),
                 "spec": entrant.spec,
             }
         )
     return rows
+
+
+def _files_here(entrant: zoo.Entrant) -> bool | None:
+    """None where it cannot be known: the package robustbench, which knows its files, is not here."""
+    try:
+        return not entrant.missing()
+    except EntrantError:
+        return None
 
 
 def as_text(column: str, value: Any) -> str:
@@ -81,6 +119,8 @@ def as_text(column: str, value: Any) -> str:
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, int) and column.startswith("parameters"):
+        return quantity(value)
     if isinstance(value, float) and "accuracy" in column:
         return f"{100 * value:.2f} %"
     if isinstance(value, dict):

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
+from harness.classifier.across import beside
 from harness.errors import BadInput, one_line
 from harness.run.plan import Judged, Plan
 from harness.run.shard import prepared
@@ -20,7 +21,7 @@ from zoo.entrant import EntrantError
 
 @dataclass(frozen=True)
 class Place:
-    """An entrant as measures see it, on its device, and the plan that it is judged by."""
+    """An entrant as measures see it, the device that its images are on, and the plan that it is judged by."""
 
     model: nn.Module
     judged: Judged
@@ -130,5 +131,5 @@ class Bench:
             self._loaded = None  # the old model goes before the new one comes
             one, plan = self._plan.judged[judged], self._plan
             model = prepared(one, plan.suite, plan.precision, self._device)
-            self._loaded = judged, Place(model, one, plan, self._device)
+            self._loaded = judged, Place(model, one, plan, beside(self._device))
         return self._loaded[1]
