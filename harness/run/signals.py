@@ -6,7 +6,6 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from multiprocessing import resource_tracker
 from types import FrameType
 
 _FROM_OUTSIDE = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
@@ -87,6 +86,8 @@ def left_to_the_parent() -> Iterator[None]:
         with undisturbed():
             yield
         return
+    from multiprocessing import resource_tracker
+
     resource_tracker.ensure_running()  # it starts with the first worker, and would unblock them
     with undisturbed():
         before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
