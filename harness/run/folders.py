@@ -39,9 +39,9 @@ def run_folder(run: Path | None) -> Path:
 
 
 def require_records(out: Path | None) -> None:
-    """Raise BadInput where a folder that is named, or ./runs outside a checkout, has no records; the folder is not made."""
+    """Raise BadInput where a folder that is named, or ./runs outside a checkout, has no results/; the folder is not made."""
     folder = out if out is not None else default_run()
-    if any(record_files(folder / "results")) or (out is None and checkout() is not None):
+    if (folder / "results").is_dir() or (out is None and checkout() is not None):
         return
     here = sorted(path.parent.name for path in Path.cwd().glob("*/results") if any(record_files(path)))
     if hint := did_you_mean(str(folder), here) if out is not None else "":

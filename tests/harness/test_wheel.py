@@ -110,7 +110,7 @@ def test_the_wheel_works_from_an_empty_folder(installed: Path, tmp_path: Path) -
     assert judge is not None
     ran(f"{judge[1]} --measures standard --limit 20 --workers 0")
     ran("render")
-    assert "which is not there" in ran("render --out rnus", 2).stderr
+    assert "did you mean runs?" in ran("render --out rnus", 2).stderr
     ran("verify runs --entrants trades --no-mark")
     assert {path.name for path in tmp_path.iterdir()} <= {"runs", "zoo", "entrants", "baselines", "verified"}
     assert {path: path.stat().st_mtime_ns for path in installed.rglob("*")} == before, (
