@@ -18,6 +18,11 @@ def wide(logits: Tensor) -> Tensor:
     return logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
 
 
+def widest(device: torch.device) -> torch.dtype:
+    """What sums and distances are computed in: float64, or float32 on a device that has none (mps)."""
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
 def marginal_energy(logits: Tensor) -> Tensor:
     """E(x) = -logsumexp_k f(x)[k]: (N, K) to (N,)."""
     return -torch.logsumexp(wide(logits), dim=1)

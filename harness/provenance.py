@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import subprocess
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
 from importlib import metadata
@@ -24,6 +25,7 @@ LIBRARIES = (
     "scikit-learn",
     "statsmodels",
 )
+"""What decides numbers. robustbench and timm need not be here."""
 
 
 @cache
@@ -60,9 +62,11 @@ def commit() -> tuple[str | None, bool | None]:
 @cache
 def versions() -> dict[str, str]:
     """Versions of Python and of the libraries that decide the numbers."""
-    return {"python": platform.python_version(), "harness": metadata.version("robust-energy-harness")} | {
-        name: metadata.version(name) for name in LIBRARIES
-    }
+    found = {"python": platform.python_version(), "harness": metadata.version("robust-energy-harness")}
+    for name in LIBRARIES:
+        with suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
 
 
 def device_name(device: torch.device) -> str:
@@ -70,7 +74,7 @@ def device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
     except OSError:

@@ -12,6 +12,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from harness.energy import widest
 from harness.errors import BadInput
 
 Norm = Literal["Linf", "L2"]
@@ -60,8 +61,9 @@ class ThreatModel:
         return 1e-6 + 1e-5 * self.eps
 
     def distance(self, x: Tensor, x_adv: Tensor) -> Tensor:
-        """||x_adv - x||_norm per sample: (N, ...) images to (N,) float64."""
-        difference = (x_adv.double() - x.double()).flatten(1)
+        """||x_adv - x||_norm per sample: (N, ...) images to (N,) float64 (float32 on mps, which has no other)."""
+        precise = widest(x.device)
+        difference = (x_adv.to(precise) - x.to(precise)).flatten(1)
         return difference.abs().amax(1) if self.norm == "Linf" else difference.norm(dim=1)
 
     def project(self, x: Tensor, x_adv: Tensor) -> Tensor:

@@ -33,6 +33,9 @@ from zoo.unpickling import unpickling
 
 log = logging.getLogger(__name__)
 
+INSTALL = 'do: pip install "robust-energy-harness[robustbench]" (in a checkout: pip install -e ".[robustbench]")'
+"""What brings the package, with the versions of timm and setuptools that it needs."""
+
 
 @functools.cache
 def import_robustbench() -> Mapping[tuple[str, str], Mapping[str, Mapping[str, Any]]]:
@@ -51,10 +54,7 @@ def import_robustbench() -> Mapping[tuple[str, str], Mapping[str, Mapping[str, A
             sys.modules.setdefault("autoattack.state", pyautoattack.state)
             from robustbench.model_zoo import model_dicts
     except ImportError as error:
-        raise EntrantError(
-            f"expected the package robustbench to import, got {one_line(error)};"
-            " install this project's dependencies as they are pinned (setuptools below 82, timm 1.0.9)"
-        ) from error
+        raise EntrantError(f"expected the package robustbench to import, got {one_line(error)}; {INSTALL}") from error
     return {
         (dataset.value, threat.value): entries
         for dataset, threats in model_dicts.items()

@@ -14,7 +14,7 @@ def make_deterministic(device: torch.device, threads: int = 1) -> None:
     On the CPU a fixed number of threads (the order of a sum depends on it); on a GPU plain fp32 without TF32, and no
     kernel chosen by timing.
     """
-    if device.type == "cpu":
+    if device.type != "cuda":
         torch.set_num_threads(threads)
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False

@@ -13,44 +13,28 @@ import traceback
 import click
 
 from harness import __version__
+from harness.cli.verbs import Root
 from harness.errors import BadInput, one_line
 from harness.run.signals import Asked, ending_raises
+from zoo.entrant import did_you_mean
+
+FULL = {getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EIO") if hasattr(errno, name)}
+"""Of the disk, not of what was asked for."""
+
+EPILOG = """Exit status: 0 done; 1 a gate, a task or a proof failed; 2 bad input; 3 a gate is undecided, or a record cannot be
+proved here.
+
+Completion of verbs, options and names: eval "$(_HARNESS_COMPLETE=bash_source harness)" in ~/.bashrc; zsh_source and
+fish_source for these shells."""
 
 
-class _Lazy(click.Group):
-    """Loads a verb's module when it is called: `harness --help` must not wait for torch."""
-
-    verbs = {
-        "list": "What there is: suites, measures, recipes, entrants.",
-        "doctor": "Look for what is wrong with an entrant, in seconds.",
-        "run": "Measure entrants on a suite and render its leaderboard.",
-        "train": "Train an entrant.",
-        "experiment": "Vary one thing, train and measure every variant alike, compare them.",
-        "check": "Fail where an entrant is less robust than its baseline.",
-        "verify": "Prove records again, witness by witness.",
-        "baseline": "Write the baseline for harness check, from a record.",
-        "challenge": "Hand in images that break what a record calls robust.",
-        "publish": "Copy the records of a run to the published ones.",
-        "render": "Render the leaderboards from the records.",
-        "export": "Write records for other places to read: every-eval-ever, in-toto.",
-    }
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*self.verbs]  # the verb `list` is an attribute of this package once it has been loaded
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(self.verbs.items()))
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in self.verbs:
-            return None
-        module = __import__(f"harness.cli.{cmd_name}", fromlist=["command"])
-        return module.command
-
-
-@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(
+    cls=Root, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+)
 @click.version_option(__version__, prog_name="harness")
+@click.option(
+    "--debug", is_flag=True, expose_value=False, help="After an error show where it came from; with any verb."
+)
 def harness() -> None:
     """Robust classifiers read as energy-based models: measure them, rank them, train them, prove the numbers."""
 
@@ -66,6 +50,8 @@ def main(arguments: list[str] | None = None) -> None:
     except click.exceptions.NoArgsIsHelpError as help_:
         click.echo(help_.ctx.get_help())
         status = 0
+    except click.NoSuchOption as error:
+        status = _fail(_no_such_option(error), debug)
     except click.ClickException as error:
         status = _fail(one_line(Exception(error.format_message())), debug)
     except click.Abort as abort:
@@ -74,13 +60,22 @@ def main(arguments: list[str] | None = None) -> None:
         _fail(f"interrupted{by}; run the same command again to go on", debug)
     except OSError as error:
         message = f"expected to read and write files, got {one_line(error)}; check the path and the disk"
-        status = _fail(message, debug, 1 if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO) else 2)
+        status = _fail(message, debug, 1 if error.errno in FULL else 2)
     except ValueError as error:
         # EntrantError and RecordError are the zoo's and the leaderboards' BadInput: they cannot import the harness's
         if not isinstance(error, BadInput) and type(error).__name__ not in ("EntrantError", "RecordError"):
             raise
         status = _fail(one_line(error), debug)
     sys.exit(status or 0)
+
+
+def _no_such_option(error: click.NoSuchOption) -> str:
+    """The line for an option that a verb does not have, with the nearest that it has."""
+    ctx = error.ctx
+    verb = ctx.command_path if ctx is not None else "harness"
+    known = [name for parameter in ctx.command.params for name in parameter.opts] if ctx is not None else []
+    near = did_you_mean(error.option_name, [name for name in known if name.startswith("--")])
+    return f"expected an option of {verb}, got {error.option_name!r};{near} {verb} --help names them all"
 
 
 def _fail(message: str, debug: bool, status: int = 2) -> int:

@@ -107,7 +107,7 @@ def report(given: CheckOptions, verdict: Verdict, seconds: float) -> None:
 @options.download
 @options.typed(CheckOptions)
 def command(given: CheckOptions) -> int:
-    """Fail where an entrant is less robust than its baseline. Exit status: 0 pass, 1 fail, 3 undecided, 2 bad input."""
+    """Fail where an entrant is less robust than its baseline."""
     from harness.check.baseline import baseline_path, read_baseline
     from harness.check.cache import check_store
     from harness.check.gates import chosen_gates

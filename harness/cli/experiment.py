@@ -5,9 +5,10 @@ from __future__ import annotations
 import click
 
 from harness.cli import experiment_removal, experiment_sampling, experiment_seeds
+from harness.cli.verbs import Verbs
 
 
-@click.group(name="experiment")
+@click.group(name="experiment", cls=Verbs)
 def command() -> None:
     """Vary one thing, train and measure every variant alike, and compare them: a table, a page, and all numbers as JSON.
 

@@ -1,4 +1,4 @@
-"""harness list: suites, measures, recipes, and the entrants of a suite."""
+"""harness list: suites, measures, recipes, architectures, and the entrants of a suite."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.cli import options
+from harness.cli.verbs import Verbs
+from zoo.architectures import ARCHITECTURES, FORMS
 from zoo.faults import escaped
 
 FOR_MACHINES = ("spec", "files_here", "bytes", "files_missing")
@@ -51,9 +53,9 @@ def _print(rows: list[dict[str, Any]], as_json: bool, title: str) -> None:
     wide(table(rows, title))
 
 
-@click.group(name="list")
+@click.group(name="list", cls=Verbs)
 def command() -> None:
-    """What there is: suites, measures, recipes, entrants."""
+    """What there is: suites, measures, recipes, architectures, entrants."""
 
 
 @command.command(name="suites")
@@ -83,6 +85,18 @@ def list_recipes(as_json: bool) -> None:
     shown = ("name", "objective", "architecture", "epochs", "schedule", "lr", "beta", "validation", "select")
     rows = recipe_rows() if as_json else [{column: row[column] for column in shown} for row in recipe_rows()]
     _print(rows, as_json, "recipes (an objective alone stands for its -digits or -paper recipe, as the suite needs)")
+
+
+@command.command(name="architectures")
+@click.option("--json", "as_json", is_flag=True)
+def list_architectures(as_json: bool) -> None:
+    """Architectures, with their parameters for the data that suites have, and what each is for."""
+    from harness.run.listing import architecture_rows
+
+    _print(architecture_rows(), as_json, "architectures")
+    if not as_json:
+        others = FORMS.removeprefix(f"one of {', '.join(sorted(ARCHITECTURES))}, ").removeprefix("or ")
+        click.echo(f"Parameters are for ten classes; -: it does not take such images. Also: {others}.")
 
 
 @command.command(name="entrants")

@@ -87,7 +87,7 @@ model_dir = click.option(
     "--model-dir", type=PATH, default=Path("models"), show_default=True, callback=in_project,
     help="RobustBench's weights: <model-dir>/<data set>/<norm>/<name>.pt",
 )  # fmt: skip
-device = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, or cuda:0,cuda:1")
+device = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:0,cuda:1, or mps")
 precision = click.option(
     "--precision", type=click.Choice(["fp32", "bf16"]), default="fp32", show_default=True,
     help="Of the network that is judged: bf16 rounds it, and what is measured is the rounded network.",

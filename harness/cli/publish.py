@@ -52,7 +52,7 @@ def command(given: PublishOptions) -> int:
     Where a record agrees with the published one within rounding, nothing changes. Partial records are published with --limit:
     they have a board of their own, and never take the place of whole ones. Without it they are left alone, as bounded records
     are; both are refused where --entrants names them. Records that were changed after they were written are refused. Nothing
-    is replayed: harness verify does that. Exit status: 0 done, 1 one was refused, 2 bad input.
+    is replayed: harness verify does that.
     """
     from harness.run.folders import checkout, own_folders, published_folder, run_folder
     from harness.run.publication import Publication

@@ -14,10 +14,11 @@ from harness.cli import options
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 where the site is not what the records make.")
 def command(out: Path | None, check: bool) -> int:
     """Render the leaderboards from the records. Only pages that change are written."""
-    from harness.run.folders import output_folder
+    from harness.run.folders import output_folder, require_records
     from harness.run.site import render_site
     from leaderboards.records.files import is_leftover
 
+    require_records(out)
     site = render_site(output_folder(out), check)
     for problem in site.problems:
         click.echo(f"harness: warning: {problem}", err=True)

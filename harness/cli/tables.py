@@ -57,10 +57,21 @@ def show_plan(plan: Plan, todo: Sequence[Task], left: Left) -> None:
     click.echo(f"Passes are upper bounds: examples that break take few. Estimated time: {report.span(left)}.")
 
 
-def heading(said: Quantity) -> str:
-    """What stands over a column; a log or a terminal that cannot hold the signs gets plain ones."""
-    text, encoding = report.heading(said), terminal().encoding
+def _as_held(text: str) -> str:
+    """A text as a log or a terminal can hold it: plain signs where it has no others."""
+    encoding = terminal().encoding
     return text if encoding.startswith("utf") else text.translate(ASCII).encode(encoding, "replace").decode(encoding)
+
+
+def _say(line: str) -> None:
+    """A line below a table, folded between words where a window sets the width."""
+    console = terminal()
+    console.print(_as_held(line), soft_wrap=not console.is_terminal)
+
+
+def heading(said: Quantity) -> str:
+    """What stands over a column."""
+    return _as_held(report.heading(said))
 
 
 def show_results(records: Sequence[Record]) -> None:
@@ -68,7 +79,7 @@ def show_results(records: Sequence[Record]) -> None:
     ranked, every = report.ranked(records), report.headline_columns(records)
     console = terminal()
     room = console.width if console.is_terminal else None
-    title = "accuracies in percent, with 95 % intervals; an arrow shows which way is better"
+    title = "accuracies in percent"
     for number in range(len(every), -1, -1):
         shown = dict(list(every.items())[:number])
         headings = ("entrant", "n", *map(heading, shown.values()))
@@ -76,6 +87,8 @@ def show_results(records: Sequence[Record]) -> None:
         if room is None or number <= FEWEST or _needs(table) <= room:
             break
     wide(table)
+    for line in report.legend(ranked, shown):
+        _say(line)
     if len(shown) < len(every):
         left = ", ".join(heading(said) for name, said in every.items() if name not in shown)
         click.echo(f"No room for: {left}. The board has them, and a wider window.")
@@ -85,5 +98,8 @@ def show_results(records: Sequence[Record]) -> None:
 
 def show_generation(records: Sequence[Record]) -> None:
     """Scores of generated images, a table an extractor and number of images: starts and held-out images beside them."""
-    for title, headings, rows in report.generation_tables(records):
+    tables = report.generation_tables(records)
+    for title, headings, rows in tables:
         wide(worded(title, headings, rows, ("entrant", "images")))
+    if tables:
+        _say(report.GENERATION_LEGEND)

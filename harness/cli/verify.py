@@ -55,10 +55,7 @@ class VerifyOptions:
 @options.allow_pickle
 @options.typed(VerifyOptions)
 def command(given: VerifyOptions) -> int:
-    """Prove records again: replay every witness, and hold each number against its arrays and its classifier.
-
-    Exit status: 0 all are proved, 1 one differs, 3 one cannot be proved here, 2 bad input.
-    """
+    """Prove records again: replay every witness, and hold each number against its arrays and its classifier."""
     from harness.verify.chosen import chosen
     from harness.verify.reports import junit
     from harness.verify.verdict import as_json, status

@@ -18,9 +18,11 @@ from harness.data.missing import missing
 from harness.data.npz import npz_split
 from harness.data.own_data import OwnData, is_own
 from harness.data.parts import parts_here
+from harness.data.place import require_parent
 from harness.data.torchvision_files import LOSSLESS, torchvision_here, torchvision_split
 from harness.errors import BadInput, one_line
 from zoo.entrant import Transform
+from zoo.robustbench import INSTALL
 
 PICTURES = (".png", ".jpg", ".jpeg")
 
@@ -122,7 +124,7 @@ def tiny_imagenet(data_dir: Path, split: Split) -> ImageSet:
     else:
         annotations = root / "val" / "val_annotations.txt"
         try:
-            rows = list(csv.reader(annotations.read_text().splitlines(), delimiter="\t"))
+            rows = list(csv.reader(annotations.read_text(encoding="utf-8").splitlines(), delimiter="\t"))
             files = [(label[row[1]], root / "val" / "images" / row[0]) for row in rows]
         except (OSError, KeyError, IndexError) as error:
             raise BadInput(
@@ -173,10 +175,10 @@ def imagenet(data_dir: Path, split: Split, transform: Transform | None = None) -
 def _robustbench_imagenet_ids() -> list[str]:
     """The pictures that RobustBench judges, as "<id>/<file>". Found without importing the package, which takes seconds."""
     spec = importlib.util.find_spec("robustbench")
-    assert spec is not None, "robustbench is a dependency"
-    assert spec.origin is not None
+    if spec is None or spec.origin is None:
+        raise BadInput(f"expected the package robustbench, which lists the images of imagenet, got none; {INSTALL}")
     listed = Path(spec.origin).parent / "helper_files" / "imagenet_test_image_ids.txt"
-    return [f"{Path(entry).parent.name}/{Path(entry).name}" for entry in listed.read_text().split()]
+    return [f"{Path(entry).parent.name}/{Path(entry).name}" for entry in listed.read_text(encoding="utf-8").split()]
 
 
 # ---------------------------------------------------------------- by name
@@ -208,6 +210,7 @@ def load(
         return image_folder(name, data_dir / name, split, shape)
     if (data_dir / name / f"{split}.npz").is_file():
         return npz_split(name, data_dir / name / f"{split}.npz", split, classes)
+    require_parent(data_dir, name)
     if name in LOSSLESS:
         return torchvision_split(name, data_dir, split, download)
     if name == "tiny-imagenet":

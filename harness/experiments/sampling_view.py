@@ -11,6 +11,7 @@ from harness.experiments.sampling import Drawn, Sampling
 from harness.sampling.gallery import grid
 from harness.suites.suite import Suite
 from leaderboards.board import formats
+from leaderboards.board.generation import writer
 from leaderboards.pages.experiment import Cell, Column, ExperimentView, Strip, Table, strip_of
 from leaderboards.records.schema import Value
 
@@ -97,11 +98,12 @@ def _row(name: str, one: Drawn, prefix: str, energy: Value | None, steps: str) -
     values = [one.value(key, prefix) for key, _ in SCORES]
     n = next((value.n for value in values if value is not None), None)
     last = NOTHING if n is None else Cell(formats.count(n))
-    return Cell(name), *map(_shown, values), _shown(energy), Cell(steps or formats.NOTHING), last
+    scores = (_shown(value, key) for value, (key, _) in zip(values, SCORES, strict=True))
+    return Cell(name), *scores, _shown(energy), Cell(steps or formats.NOTHING), last
 
 
-def _shown(value: Value | None) -> Cell:
-    return NOTHING if value is None or value.value is None else Cell(formats.decimal(value.value))
+def _shown(value: Value | None, key: str = "") -> Cell:
+    return NOTHING if value is None or value.value is None else Cell(writer(key)(value.value, None))
 
 
 def _strip(one: Drawn) -> tuple[Strip, ...]:

@@ -192,7 +192,7 @@ def _exhibit(measure: Measure, found: Measurement, tasks: Sequence[Task], store:
     """Write what there is to see of a measurement, unless it is there already."""
     assert found.arrays is not None
     marker = place / "measurement"
-    if marker.is_file() and marker.read_text() == found.arrays.sha256:
+    if marker.is_file() and marker.read_text(encoding="utf-8") == found.arrays.sha256:
         return
     shards = [shard for task in tasks if (shard := store.read(task.key)) is not None]
     if len(shards) == len(tasks):

@@ -6,8 +6,10 @@ import tomllib
 from pathlib import Path
 
 from harness.errors import BadInput, one_line
+from leaderboards.records.files import record_files
 from leaderboards.records.home import Home
 from zoo import project
+from zoo.entrant import did_you_mean
 from zoo.folders import require_writable
 
 
@@ -35,6 +37,18 @@ def run_folder(run: Path | None) -> Path:
     if not (folder / "results").is_dir():
         raise BadInput(f"expected a run with results/ in {folder}, got none; do: harness run")
     return folder
+
+
+def require_records(out: Path | None) -> None:
+    """Raise BadInput where a folder that is named, or ./runs outside a checkout, has no results/; the folder is not made."""
+    folder = out if out is not None else default_run()
+    if (folder / "results").is_dir() or (out is None and checkout() is not None):
+        return
+    here = sorted(path.parent.name for path in Path.cwd().glob("*/results") if any(record_files(path)))
+    if hint := did_you_mean(str(folder), here) if out is not None else "":
+        raise BadInput(f"expected a folder with records in results/ as --out, got {folder};{hint} correct it")
+    said = f"{folder}, which has none" if folder.is_dir() else f"{folder}, which is not there"
+    raise BadInput(f"expected a folder with records in results/, got {said}; do: harness run, or name another --out")
 
 
 def output_folder(out: Path | None) -> Path:

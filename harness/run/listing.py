@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
+
+import torch
 
 import zoo
 from harness.measures import MEASURES
 from harness.run.needs import weights_need
 from harness.suites.suite import SUITES, Suite
 from harness.training.recipes import built_in
+from leaderboards.board.formats import quantity
+from zoo import architectures
 from zoo.checkpoints import SHIPPED, CheckpointEntrant
+from zoo.entrant import EntrantError
 from zoo.project import shown_place
 from zoo.published import published_result
 from zoo.robustbench import RobustBenchEntrant
@@ -54,6 +60,31 @@ def measure_rows() -> list[Row]:
 def recipe_rows() -> list[Row]:
     """The built-in recipes of training, every field."""
     return [{"name": name, **recipe.to_json(), "beta": recipe.strength} for name, recipe in built_in().items()]
+
+
+def architecture_rows() -> list[Row]:
+    """The architectures: what each is, and its parameters for the images of the suites, ten classes; None where it does not
+    take images of that shape."""
+    shapes = dict.fromkeys(suite.shape for suite in SUITES.values() if suite.shape[1] <= 64)
+    return [
+        {
+            "name": name,
+            "what": architectures.told(name),
+            **{f"parameters_{'x'.join(map(str, shape))}": _parameters(name, shape) for shape in shapes},
+        }
+        for name in architectures.ARCHITECTURES
+    ]
+
+
+@cache
+def _parameters(architecture: str, shape: tuple[int, int, int]) -> int | None:
+    """How many parameters a network has for images (C, H, W) of ten classes; nothing is allocated."""
+    with torch.device("meta"):
+        try:
+            network = architectures.build(architecture, 10, shape)
+        except EntrantError:
+            return None
+    return sum(parameter.numel() for parameter in network.parameters())
 
 
 def entrant_rows(suite: Suite, *, model_dir: Path, own_folders: Sequence[Path]) -> list[Row]:
@@ -100,6 +131,8 @@ def as_text(column: str, value: Any) -> str:
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, int) and column.startswith("parameters"):
+        return quantity(value)
     if isinstance(value, float) and "accuracy" in column:
         return f"{100 * value:.2f} %"
     if isinstance(value, dict):

@@ -145,6 +145,34 @@ def result_row(record: Record, shown: dict[Name, Quantity]) -> tuple[str, ...]:
     return record.entrant.name + flags, f"{n}{' (partial)' if record.partial else ''}", *values
 
 
+def legend(records: Sequence[Record], shown: dict[Name, Quantity]) -> list[str]:
+    """What the signs of the results mean, those that stand there alone: a line of signs, and one of what is measured."""
+    names = dict(shown)
+    better = {said.better for said in names.values()}
+    signs = ["n: examples measured"]
+    if any(said.unit == "fraction" for said in names.values()):
+        signs.append("[a, b]: 95 % interval")
+    if any((found := Entry(record).measured(*name)) and found.bounded for record in records for name in names):
+        signs.append("a-b (bounded): not all was attacked, the number is in this interval")
+    signs += [sign for way, sign in (("higher", "↑: more is better"), ("lower", "↓: less is better")) if way in better]
+    signs += ["*: see below"] if flag_lines(records) else []
+    measured = [words for title, words in MEANS if any(title in said.title for said in names.values())]
+    return [". ".join(signs) + ".", *([". ".join(measured) + "."] if measured else [])]
+
+
+MEANS = (
+    ("AutoAttack accuracy", "AutoAttack: share that no attack breaks, an upper bound on robust accuracy"),
+    ("PGD: accuracy", "PGD: the same under one short attack"),
+    ("E(x)", "E(x): -logsumexp of the logits; Δ: natural minus attacked"),
+)
+"""What is measured, in words, by what stands in the title of a value."""
+
+GENERATION_LEGEND = (
+    "FID, KID: distance to the training images, less is better, comparable within one table alone. Nearest: L2 distance to the"
+    " nearest training image. n: images."
+)
+
+
 def flag_lines(records: Sequence[Record]) -> list[str]:
     """What a reader must know of each measurement."""
     lines = []

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from harness.classifier.across import beside, placed
 from harness.classifier.logits import natural_logits
 from harness.classifier.precision import Precise
 from harness.data.images import Examples, ImageSet
@@ -29,14 +30,14 @@ def prepared(judged: Judged, suite: Suite, precision: str, device: torch.device)
     checkpoint that is still being written, a callable that builds another network each time.
     """
     entrant, images = judged.entrant, judged.images
-    model = Precise(entrant.load(), precision).to(device).eval()
+    model = Precise(placed(entrant.load(), device), precision).eval()
     if entrant.weights().sha256 != judged.weights.sha256:
         raise BadInput(
             f"expected {entrant.spec} as it was when the run began, got other weights; wait until its file is written,"
             " or seed what it is built with, and run again"
         )
     try:
-        natural_logits(model, images.examples(0, 2).to(device), suite.classes)
+        natural_logits(model, images.examples(0, 2).to(beside(device)), suite.classes)
     except torch.OutOfMemoryError:
         raise
     except RuntimeError as error:

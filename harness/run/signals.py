@@ -6,10 +6,12 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from multiprocessing import resource_tracker
 from types import FrameType
 
-ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_FROM_OUTSIDE = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+"""What asks a process to end from outside; Windows has no SIGHUP."""
+
+ENDING = (signal.SIGINT, *_FROM_OUTSIDE)
 """What asks a process to end, and can be answered."""
 
 
@@ -47,7 +49,7 @@ def ending_raises() -> Iterator[None]:
             signal.signal(other, signal.SIG_IGN)
         raise Asked(number)
 
-    heeded = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) == signal.SIG_DFL]
+    heeded = [n for n in _FROM_OUTSIDE if signal.getsignal(n) == signal.SIG_DFL]
     before = {number: signal.signal(number, answer) for number in heeded} if _in_main_thread() else {}
     try:
         yield
@@ -77,8 +79,15 @@ def left_to_the_parent() -> Iterator[None]:
     """A process that is started within the block leaves these signals to this one, which ends its workers itself.
 
     They reach a whole group of processes (Ctrl-C, a terminal that closes), and a worker that ended by itself would look like
-    one that has failed. The child inherits them blocked; here they wait until it is started.
+    one that has failed. The child inherits them blocked; here they wait until it is started. Where signals cannot be blocked
+    (Windows), they wait here alone.
     """
+    if not hasattr(signal, "pthread_sigmask"):
+        with undisturbed():
+            yield
+        return
+    from multiprocessing import resource_tracker
+
     resource_tracker.ensure_running()  # it starts with the first worker, and would unblock them
     with undisturbed():
         before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)

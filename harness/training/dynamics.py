@@ -18,7 +18,7 @@ from torch import nn
 
 from harness.attacks.pgd import PGD
 from harness.data.images import Examples, ImageSet
-from harness.energy import delta_energies, joint_energy, marginal_energy
+from harness.energy import delta_energies, joint_energy, marginal_energy, widest
 from harness.errors import BadInput
 from harness.threat import ThreatModel
 from harness.training.objectives import energy_weights
@@ -58,7 +58,7 @@ def training_attack(recipe: Recipe) -> PGD | None:
 def probe(network: nn.Module, examples: Examples, threat: ThreatModel, recipe: Recipe) -> Probe:
     """Follow a network (in eval mode) on examples. For standard training the attack is that of SAT."""
     attack = training_attack(recipe) or PGD("ce", recipe.attack_steps, recipe.attack_step_size)
-    sums = torch.zeros(7, dtype=torch.float64, device=examples.y.device)
+    sums = torch.zeros(7, dtype=widest(examples.y.device), device=examples.y.device)
     generator = torch.Generator(examples.y.device).manual_seed(0)
     for x, y in zip(examples.x.split(recipe.batch_size), examples.y.split(recipe.batch_size), strict=True):
         with torch.no_grad():
@@ -72,7 +72,7 @@ def probe(network: nn.Module, examples: Examples, threat: ThreatModel, recipe: R
         delta = delta_energies(logits, logits_adv, y)
         sums += torch.stack(
             [
-                values.double().sum()
+                values.to(sums.dtype).sum()
                 for values in (
                     marginal_energy(logits),
                     joint_energy(logits, y),

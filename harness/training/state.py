@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from harness.classifier.determinism import make_deterministic
 from harness.classifier.precision import Precise
 from harness.data.images import ImageSet
+from harness.energy import widest
 from harness.errors import BadInput, one_line
 from harness.suites.suite import Suite
 from harness.training.batches import Batches, held_out
@@ -99,7 +100,7 @@ class Run:
             "objective_sources": [file.sha256 for file in recipe.method.sources] or None,
         }
         self.epoch, self.step, self.seconds, self.samples = 1, 0, 0.0, 0
-        self.sums = torch.zeros(2, dtype=torch.float64, device=device)
+        self.sums = torch.zeros(2, dtype=widest(device), device=device)
         self.removed = Removed(0, 0, 0)
         self.rows: list[dict[str, Any]] = []
         self.best: dict[str, Any] | None = None
@@ -164,7 +165,7 @@ class Run:
         self.schedule.step()
         if self.averaged is not None:
             self.averaged.update_parameters(self.model)
-        self.sums += torch.stack([outcome.loss.double(), outcome.right.double()])
+        self.sums += torch.stack([outcome.loss.to(self.sums.dtype), outcome.right.to(self.sums.dtype)])
         self.samples += outcome.samples
         self.removed = Removed(*(before + now for before, now in zip(self.removed, outcome.removed, strict=True)))
         self.step += 1

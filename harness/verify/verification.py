@@ -21,6 +21,7 @@ import torch
 from torch import nn
 
 import zoo
+from harness.classifier import across
 from harness.classifier.determinism import deterministic
 from harness.classifier.devices import devices
 from harness.errors import BadInput, one_line
@@ -101,10 +102,12 @@ class Verifying:
             findings.faults.append(
                 f"entrant: it has {size} parameters, and the record says {record.entrant.parameters}"
             )
-        natural = shown(model, judged.images, n, self.device, precision)
+        natural = shown(model, judged.images, n, across.beside(self.device), precision)
         held_against(natural, evidence, findings)
         proved = {
-            name: replay(name, model, judged.images, bundle, suite.threat, natural, self.device, findings, BATCH)
+            name: replay(
+                name, model, judged.images, bundle, suite.threat, natural, across.beside(self.device), findings, BATCH
+            )
             for name, bundle in evidence.bundles.items()
         }
         wrong = np.flatnonzero(~natural.correct)
@@ -141,7 +144,7 @@ class Verifying:
             return None
         left = np.setdiff1d(np.flatnonzero((stage == SURVIVED) & natural.correct), others)
         seed = evidence.record.measurements["autoattack"].seed + 1 if self.seed is None else self.seed
-        found = audited(model, judged.images, left, suite.threat, self.device, self.audit, seed)
+        found = audited(model, judged.images, left, suite.threat, across.beside(self.device), self.audit, seed)
         if found.differs:
             findings.faults.append(found.differs)
         elif found.audit.broken:

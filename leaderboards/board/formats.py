@@ -34,6 +34,16 @@ def decimal(number: float, n: int | None = None) -> str:
     return _written(number, 3)
 
 
+def score(number: float, n: int | None = None) -> str:
+    """A FID or a KID: four digits that say something, however large it is (946.1, 20.14, 0.003412)."""
+    if not math.isfinite(number) or number == 0:
+        return _written(number, 0)
+    size = math.floor(math.log10(abs(number)))
+    if not -6 < size < 6:
+        return decimal(number)
+    return _written(number, min(max(3 - size, 0), 6))
+
+
 def count(number: float, n: int | None = None) -> str:
     """A whole number with its thousands apart."""
     return f"{number:,.0f}" if math.isfinite(number) else _written(number, 0)

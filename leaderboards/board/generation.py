@@ -26,6 +26,9 @@ SCORES = (
     ("nearest_distance.min", "Nearest, least"),
 )
 
+DISTANCES = ("fid", "kid")
+"""Scores without a scale: of digits in the hundreds, of Inception's features a KID is some thousandths."""
+
 SCORED = ("fid", "starts.fid", "kid", "inception_score")
 """Scores with a column on the board, in their order; other headlines of the measure follow."""
 
@@ -100,7 +103,9 @@ def _columns(scale: Scale, said: Mapping[Name, Quantity], entries: Sequence[Entr
     def score(name: str) -> Column:
         quantity = said.get((MEASURE, name)) or assumed(name)
         of_it = measured(MEASURE, name, group, quantity, key=f"{name}_{key}")
-        return replace(of_it, title=says(quantity, f" of {by}"), get=_score(scale, name))
+        title = says(quantity, f" of {by}")
+        write = of_it.write if quantity.unit else writer(name)
+        return replace(of_it, title=title, get=_score(scale, name), write=write)
 
     scores = tuple(score(name) for name in _scored(said))
     if all(scale_of(_generation(entry)) != scale for entry in entries):
@@ -184,7 +189,7 @@ def score_rows(measurement: Measurement) -> tuple[ScoreRow, ...]:
                     of.setdefault(value.n, {}).setdefault(key, value)
         for n, values in of.items():
             reasons = tuple(dict.fromkeys(value.reason for value in values.values() if value.reason))
-            cells = tuple(_text(values[key]) if key in values else None for key, _ in SCORES)
+            cells = tuple(_text(values[key], key) if key in values else None for key, _ in SCORES)
             rows.append(ScoreRow(label, n, cells, reasons))
     return tuple(rows)
 
@@ -196,5 +201,10 @@ def score_tables(rows: Sequence[ScoreRow]) -> tuple[ScoreTable, ...]:
     return tuple(sorted(tables, key=lambda t: (-len({row.label for row in t.rows}), -len(t.scores), -t.images)))
 
 
-def _text(value: Value) -> str:
-    return formats.decimal(value.value) if value.value is not None else formats.NOTHING
+def _text(value: Value, key: str) -> str:
+    return writer(key)(value.value, None) if value.value is not None else formats.NOTHING
+
+
+def writer(name: str) -> Callable[[float, int | None], str]:
+    """What writes a score: distances, whose size depends on the extractor, by digits that say something."""
+    return formats.score if name.removesuffix(".sd").rpartition(".")[2] in DISTANCES else formats.decimal

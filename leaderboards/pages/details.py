@@ -9,6 +9,8 @@ from typing import Any
 
 from leaderboards.board import formats
 from leaderboards.board.cells import Bar, Scale, bar
+from leaderboards.board.generation import MEASURE as GENERATION
+from leaderboards.board.generation import writer
 from leaderboards.board.quantities import quantity
 from leaderboards.records.schema import Distribution, Measurement, Quantity, Value, is_number
 
@@ -53,7 +55,11 @@ class Section:
 
 def section(measurement: Measurement) -> Section:
     """All that a page says of one measurement."""
-    lines = tuple(line(quantity(measurement, name), value) for name, value in measurement.values.items())
+    generated = measurement.measure == GENERATION
+    lines = tuple(
+        line(quantity(measurement, name), value, name if generated else "")
+        for name, value in measurement.values.items()
+    )
     levels = tuple(sorted({level for found in measurement.distributions.values() for level in found.quantiles}))
     return Section(
         measurement=measurement,
@@ -68,9 +74,12 @@ def section(measurement: Measurement) -> Section:
     )
 
 
-def line(said: Quantity, value: Value) -> Line:
-    """One value in its unit: in percent and with a bar from 0 to 100 % where it is a fraction."""
-    write, share = formats.by_unit(said.unit), said.unit == "fraction"
+def line(said: Quantity, value: Value, name: str = "") -> Line:
+    """One value in its unit: in percent and with a bar from 0 to 100 % where it is a fraction.
+
+    `name`: of a score of generation.
+    """
+    write, share = formats.by_unit(said.unit) if said.unit else writer(name), said.unit == "fraction"
     unit = f"{formats.THIN}%" if share and (is_number(value.value) or value.bounded) else ""
     ends = formats.between(value, write)
     level = f"{100 * value.level:g}{formats.THIN}%" if value.level is not None else ""

@@ -1,126 +1,106 @@
-"""A bounded answer stands or is completed: decided over all shards of an entrant, kept in the record, never undone."""
+"""What the shell completes: names that are there, found without waiting for torch."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
-from typing import Any, ClassVar
 
-import numpy as np
+import click
 import pytest
-import torch
-from torch import Tensor, nn
+from click.shell_completion import ShellComplete
 
-import harness
-from harness.data.images import Examples
-from harness.measures import Cost, Measure, Note, ShardResult, Summary
-from harness.measures.intervals import proportion
-from harness.threat import ThreatModel
-from leaderboards.records.files import read_record, record_files
-from leaderboards.records.schema import Measurement, Value
+from harness.cli import harness
+from harness.cli.completion import MEASURES, SUITES, recipes
 
-LIMIT = 12
-
-
-class Linear(nn.Module):
-    """A classifier of digits; `odd` is another one, of other weights."""
-
-    def __init__(self, odd: bool) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.randn(10, 64, generator=torch.Generator().manual_seed(int(odd))))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x.flatten(1) @ self.weight.T
+TABBED = """
+import json, sys
+from harness.cli import main
+try:
+    main([])
+except SystemExit as end:
+    assert not end.code, end.code
+print(json.dumps(sorted(sys.modules)), file=sys.stderr)
+"""
 
 
-@dataclass(frozen=True)
-class Looking(Measure):
-    """Looks at every example, or, where `partly`, at every third; `fails` (by label) are those for which that is not enough."""
-
-    name: ClassVar[str] = "looking"
-    version: ClassVar[int] = 1
-    seed: int = 0
-    partly: bool = False
-    fails: tuple[int, ...] = ()
-
-    def settings(self) -> dict[str, Any]:
-        return {"fails": list(self.fails), **({"bounded": True} if self.partly else {})}
-
-    def whole(self) -> Measure | None:
-        return replace(self, partly=False) if self.partly else None
-
-    def stands(self, arrays: Mapping[str, np.ndarray]) -> bool:
-        return not self.partly or not arrays["failed"].any()
-
-    def cost(self, classes: int) -> Cost:
-        return Cost(1)
-
-    def trial(self, model: nn.Module, examples: Examples, threat: ThreatModel) -> float:
-        return 0.0
-
-    def __call__(self, model: nn.Module, examples: Examples, threat: ThreatModel) -> ShardResult:
-        labels = examples.y.numpy()
-        seen = (labels % 3 == 0) if self.partly else np.ones(len(labels), dtype=bool)
-        return ShardResult({"seen": seen, "failed": seen & np.isin(labels, self.fails)})
-
-    def summarise(self, arrays: Mapping[str, np.ndarray], notes: Sequence[Note]) -> Summary:
-        n = len(arrays["seen"])
-        part = Value(value=None, low=0.5, high=1.0, n=n, reason="bounded")
-        return Summary({"looked_at": part if self.partly else proportion(arrays["seen"])})
+def values(line: str) -> list[str]:
+    """What is offered for the last word of a command line; files are told as <file>."""
+    *words, last = line.split(" ")
+    offered = ShellComplete(harness, {}, "harness", "_HARNESS_COMPLETE").get_completions(words, last)
+    return [f"<{item.type}>" if item.type != "plain" else item.value for item in offered]
 
 
-Judged = Callable[..., Measurement]
+def test_the_names_that_are_completed_are_all_that_there_are() -> None:
+    from harness.measures import MEASURES as ALL
+    from harness.suites.suite import SUITES as BUILT_IN
+    from harness.training.recipes import built_in
+
+    assert {name: (suite.domain.dataset, suite.domain.norm) for name, suite in BUILT_IN.items()} == SUITES
+    assert {name.partition(":")[0] for name in MEASURES} == set(ALL)
+    assert set(built_in()) <= set(recipes())
 
 
-@pytest.fixture
-def judged(tmp_path: Path) -> Judged:
-    """Judges a linear classifier into one folder, and gives what its record then holds."""
-
-    def judge(measure: Looking, lines: list[str] | None = None, odd: bool = False) -> Measurement:
-        said: list[str] = [] if lines is None else lines
-        harness.judge(
-            Linear(odd), "digits", [measure], name="mine", limit=LIMIT, shard_size=4, out=tmp_path, progress=said.append
-        )
-        (path,) = record_files(tmp_path / "results")
-        return read_record(path).measurements["looking"]
-
-    return judge
-
-
-def test_an_answer_that_stands_is_the_record_and_nothing_more_is_run(judged: Judged) -> None:
-    lines: list[str] = []
-    found = judged(Looking(partly=True), lines)
-    assert found.bounded
-    assert len(lines) == 3
-    judged(Looking(partly=True), lines := [])
-    assert lines == []
-
-
-def test_one_example_of_one_shard_sends_all_shards_to_the_end(judged: Judged) -> None:
-    lines: list[str] = []
-    found = judged(Looking(partly=True, fails=(3,)), lines)
-    assert not found.bounded
-    assert found.values["looked_at"].value == 1.0
-    assert "bounded" not in found.settings
-    assert [line for line in lines if "looking is completed" in line]
-    assert len([line for line in lines if line.startswith("looking")]) == 6
-    again: list[str] = []
-    assert judged(Looking(partly=True, fails=(3,)), again) == found
-    assert again == []
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("ver", ["verify"]),
+        ("run --suite cifar10", ["cifar10", "cifar10-l2", "cifar100"]),
+        ("run --suite mine", ["<file>"]),
+        ("run --suite digits --entrants trades,weat-a", ["trades,weat-adv"]),
+        ("run --suite cifar10 --entrants sat-c", ["sat-compact"]),
+        ("run --suite cifar10 --entrants Wang2020", ["Wang2020Improving"]),
+        ("run --suite digits --measures standard,auto", ["standard,autoattack", "standard,autoattack:bounded"]),
+        ("run --suite digits --entrants checkpoint:a.pt@resnet-1", ["checkpoint:a.pt@resnet-18"]),
+        ("train --suite digits --recipe weat-adv-p", ["weat-adv-paper"]),
+        ("train --suite digits --architecture preact", ["preact-resnet-18"]),
+        ("experiment seeds --suite digits --recipes trades,mail-trades-o", ["trades,mail-trades-overfitting"]),
+        ("list entrants --suite svh", ["svhn"]),
+        ("verify leader", ["<file>"]),
+        ("run --suite digits --out ru", ["<file>"]),
+        ("run --suite digits --precision b", ["bf16"]),
+        ("run --suite digits --siute", []),
+    ],
+)
+def test_values_are_completed(line: str, offered: list[str]) -> None:
+    assert values(line) == offered
 
 
-def test_the_complete_measure_takes_the_place_of_the_bounded_one_and_never_the_other_way_round(judged: Judged) -> None:
-    assert judged(Looking(partly=True)).bounded
-    complete = judged(Looking())
-    assert not complete.bounded
-    lines: list[str] = []
-    assert judged(Looking(partly=True), lines) == complete
-    assert lines == []
+def test_entrants_and_files_of_the_user_are_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.toml").write_text('base = "digits"\nname = "mine"\n')
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "best.pt").touch()
+    (tmp_path / "data" / "cifar10-jpeg").mkdir(parents=True)
+    (tmp_path / "zoo" / "digits").mkdir(parents=True)
+    (tmp_path / "zoo" / "digits" / "mine.json").write_text(json.dumps({"suite": "digits"}))
+    (tmp_path / "zoo" / "digits" / "broken.json").write_text("{")
+    assert values("run --suite digits --entrants m") == ["mail-trades", "mart", "mine"]
+    assert values("run --suite mine.toml --entrants mi") == ["mine"]
+    assert values("run --suite digits --entrants checkpoint:wei") == ["checkpoint:weights/"]
+    assert values("run --suite digits --entrants checkpoint:weights/b") == ["checkpoint:weights/best.pt"]
+    assert values("run --suite cifar10 --dataset cifar") == ["cifar10-jpeg"]
 
 
-def test_a_complete_record_without_its_shards_is_not_lost_to_a_bounded_one(judged: Judged, tmp_path: Path) -> None:
-    complete = judged(Looking())
-    for shard in (tmp_path / "shards").rglob("*.safetensors"):
-        shard.unlink()
-    assert judged(Looking(partly=True)) == complete
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_each_shell_has_its_script(shell: str) -> None:
+    made = click.shell_completion.get_completion_class(shell)
+    assert made is not None
+    if shell == "bash":  # its version is asked for, which needs the shell
+        made._check_version = staticmethod(lambda: None)  # type: ignore[attr-defined]
+    assert "_HARNESS_COMPLETE" in made(harness, {}, "harness", "_HARNESS_COMPLETE").source()
+
+
+def test_a_tab_does_not_wait_for_torch() -> None:
+    asked = {
+        "_HARNESS_COMPLETE": "bash_complete",
+        "COMP_WORDS": "harness run --suite digits --entrants m",
+        "COMP_CWORD": "5",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", TABBED], env={**os.environ, **asked}, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["plain,mail-trades", "plain,mart"]
+    assert not {"torch", "numpy", "pandas"} & set(json.loads(done.stderr))

@@ -24,7 +24,8 @@ DIGITS = Path(__file__).parents[2] / "zoo" / "digits"
 
 @pytest.fixture(autouse=True)
 def outside_the_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is published there that would stand beside."""
+    """An output folder, and not a mistyped one; nothing is published there that would stand beside."""
+    (tmp_path / "results").mkdir()
     monkeypatch.chdir(tmp_path)
 
 

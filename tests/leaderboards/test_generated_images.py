@@ -117,8 +117,8 @@ def test_the_starts_and_held_out_images_stand_beside_the_generated_ones_at_their
 ) -> None:
     rows = score_rows(generated(record_of(), 10.0).measurements["generation"])
     assert [(row.label, row.cells[0], row.n) for row in rows] == [
-        ("Generated", "10.000", "1,000"),
-        ("Starts alone (0 steps)", "20.000", "1,000"),
+        ("Generated", "10.00", "1,000"),
+        ("Starts alone (0 steps)", "20.00", "1,000"),
         ("Held-out real images", "5.000", "400"),
     ]
     assert rows[0].reasons == ("KID needs at least its subsets' 1000 images, got 400",)
@@ -130,8 +130,8 @@ def test_no_two_numbers_of_images_stand_in_one_table_of_the_page(record_of: Reco
     alike, whole, fewer = score_tables(score_rows(record.measurements["generation"]))
     assert (alike.images, whole.images, fewer.images) == (400, 1000, 997)
     assert [(row.label, alike.cells(row)[0]) for row in alike.rows] == [
-        ("Generated", "18.000"),
-        ("Starts alone (0 steps)", "28.000"),
+        ("Generated", "18.00"),
+        ("Starts alone (0 steps)", "28.00"),
         ("Held-out real images", "5.000"),
     ]
     for table in (alike, whole, fewer):

@@ -64,6 +64,13 @@ def is_of_library(architecture: str) -> bool:
     return bool(colon) and library in LIBRARIES
 
 
+def told(architecture: str) -> str:
+    """What a known architecture is, in a line: the first of its file. Imports torch."""
+    family = ARCHITECTURES[architecture]
+    assert isinstance(family, Family)
+    return (importlib.import_module(f"{__name__}.{family.file}").__doc__ or "").split("\n")[0]
+
+
 def require_architecture(architecture: str, expected: str = "an architecture") -> str:
     """Give the name back. Raises EntrantError, with the nearest ones, for one that is neither known nor module:callable.
 

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
+from harness.classifier.across import beside
 from harness.errors import BadInput, one_line
 from harness.run.plan import Judged, Plan
 from harness.run.progress import Heard, unheard
@@ -21,7 +22,8 @@ from zoo.entrant import EntrantError
 
 @dataclass(frozen=True)
 class Place:
-    """An entrant as measures see it, on its device, and the plan that it is judged by. `tell` takes how far a job is."""
+    """An entrant as measures see it, the device that its images are on, and the plan that it is judged by. `tell` takes how far
+    a job is."""
 
     model: nn.Module
     judged: Judged
@@ -133,5 +135,5 @@ class Bench:
             self._loaded = None  # the old model goes before the new one comes
             one, plan = self._plan.judged[judged], self._plan
             model = prepared(one, plan.suite, plan.precision, self._device)
-            self._loaded = judged, Place(model, one, plan, self._device, self._tell)
+            self._loaded = judged, Place(model, one, plan, beside(self._device), self._tell)
         return self._loaded[1]

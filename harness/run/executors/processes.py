@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pickle
+import sys
 import threading
 import time
 from collections import deque
@@ -17,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnContext
-from multiprocessing.process import BaseProcess
+from multiprocessing.process import BaseProcess, parent_process
 
 import torch
 import torch.multiprocessing as multiprocessing
@@ -39,7 +40,9 @@ def watch_parent(parent: int) -> None:
     """End this process when the one that started it is gone: a killed run must not keep computing."""
 
     def watch() -> None:
-        while os.getppid() == parent:
+        if sys.platform == "win32" and (started_by := parent_process()) is not None:
+            started_by.join()  # there a process keeps the number of a parent that is gone
+        while os.getppid() == parent and sys.platform != "win32":
             time.sleep(0.5)
         os._exit(1)
 
