@@ -36,7 +36,8 @@ class Need:
     """Images, or the weights of one entrant. `files` are those that are missing, and none where all is here.
 
     `size`: bytes that are to be fetched (None: not known; of weights about), `unpacked`: bytes that they take besides.
-    `fetched`: whether --download brings them. `why`: why nothing can be said of the files.
+    `fetched`: whether --download brings them. `why`: why nothing can be said of the files. `spec`:
+    what names the entrant to a command.
     """
 
     kind: Literal["data", "weights"]
@@ -46,6 +47,7 @@ class Need:
     unpacked: int = 0
     fetched: bool = True
     why: str = ""
+    spec: str = ""
 
     @property
     def here(self) -> bool:
@@ -84,8 +86,13 @@ class Needs:
 
     @property
     def ready(self) -> tuple[str, ...]:
-        """The entrants whose weights are here."""
-        return tuple(need.name for need in self.weights if need.here)
+        """The specs of entrants whose weights are here."""
+        return tuple(need.spec for need in self.weights if need.here)
+
+    @property
+    def told(self) -> bool:
+        """Whether there is more to say than that a file of the user's own is not there."""
+        return not self.data_here or any(need.fetched for need in self.missing)
 
     @property
     def line(self) -> str:
@@ -176,7 +183,7 @@ def weights_need(entrant: zoo.Entrant) -> Need:
     try:
         lacking = entrant.missing()
         if not lacking:
-            return Need("weights", name)
+            return Need("weights", name, spec=entrant.spec)
         if not isinstance(entrant, RobustBenchEntrant):
             return Need("weights", name, tuple(NeededFile(path.resolve()) for path in lacking), None, fetched=False)
         files = {file.path: entrant.downloads.address(file.drive_id, file.url, file.path) for file in entrant.files()}
