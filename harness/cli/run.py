@@ -131,7 +131,8 @@ def command(given: RunOptions) -> int:
     )
     lacking = request.needs
     if lacking.missing and not given.download:
-        show_needs(lacking)
+        if lacking.told:
+            show_needs(lacking)
         if given.dry_run:
             show_outline(request.outline(lacking))
     lacking.require_data(given.download)

@@ -37,7 +37,8 @@ class Need:
     """Images, or the weights of one entrant. `files` are those that are missing, and none where all is here.
 
     `size`: bytes that are to be fetched (None: not known; of weights about), `unpacked`: bytes that they take besides.
-    `fetched`: whether --download brings them. `why`: why nothing can be said of the files.
+    `fetched`: whether --download brings them. `why`: why nothing can be said of the files. `spec`:
+    what names the entrant to a command.
     """
 
     kind: Literal["data", "weights"]
@@ -47,6 +48,7 @@ class Need:
     unpacked: int = 0
     fetched: bool = True
     why: str = ""
+    spec: str = ""
 
     @property
     def here(self) -> bool:
@@ -85,8 +87,13 @@ class Needs:
 
     @property
     def ready(self) -> tuple[str, ...]:
-        """The entrants whose weights are here."""
-        return tuple(need.name for need in self.weights if need.here)
+        """The specs of entrants whose weights are here."""
+        return tuple(need.spec for need in self.weights if need.here)
+
+    @property
+    def told(self) -> bool:
+        """Whether there is more to say than that a file of the user's own is not there."""
+        return not self.data_here or any(need.fetched for need in self.missing)
 
     @property
     def line(self) -> str:
@@ -177,7 +184,7 @@ def weights_need(entrant: zoo.Entrant) -> Need:
     try:
         lacking = entrant.missing()
         if not lacking:
-            return Need("weights", name)
+            return Need("weights", name, spec=entrant.spec)
         if isinstance(entrant, CheckpointEntrant) and entrant.address is not None:
             return Need("weights", name, tuple(NeededFile(p.resolve(), entrant.address.url) for p in lacking), None)
         if not isinstance(entrant, RobustBenchEntrant):
