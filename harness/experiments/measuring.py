@@ -33,7 +33,8 @@ from leaderboards.records.schema import Record, Value
 class Follower(Protocol):
     """Is called as each task ends; `heard` takes how far the others are."""
 
-    heard: Heard
+    @property
+    def heard(self) -> Heard: ...
 
     def __call__(self, done: Done) -> None: ...
 

@@ -146,7 +146,7 @@ class Square:
         self._starts = torch.tensor([0, *(phase.start for phase in self.phases), 0], device=device)
         self._rows = torch.arange(shape[1], device=device)
         self._columns = torch.arange(shape[2], device=device)
-        passes = passes_by_query(queries, shape)  # type: ignore[arg-type]
+        passes = passes_by_query(queries, shape)
         self._passes = (passes / passes[-1].clamp_min(1)).to(device)
         self._fresh = 0
 
