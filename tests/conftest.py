@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,14 @@ for library in ("OMP", "MKL", "OPENBLAS"):
 
 if "torch" in sys.modules:  # a plugin was here first, and torch has read its environment
     sys.modules["torch"].set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def proxies_are_read_again() -> Iterator[None]:
+    """urllib keeps the proxies of its first request for the whole process; a test may have set them for itself alone."""
+    urllib.request._opener = None  # type: ignore[attr-defined]
+    yield
+    urllib.request._opener = None  # type: ignore[attr-defined]
 
 
 QUIET = (

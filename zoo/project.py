@@ -50,6 +50,12 @@ def own_folders() -> tuple[Path, ...]:
     return tuple(folder for folder in (own_folder(), old_folder()) if folder is not None and folder.is_dir())
 
 
+def in_project(folder: Path) -> Path:
+    """A folder by its name: in the working directory, or, where it is not there, in the root of the project around it."""
+    there = project_root() / folder
+    return there if not folder.exists() and there.is_dir() else folder
+
+
 def shown_place(path: Path) -> str:
     """A path as people read it: from the working directory where it lies in the project, else whole."""
     path = Path(os.path.abspath(path))

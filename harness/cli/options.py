@@ -67,7 +67,7 @@ def in_project(ctx: click.Context, parameter: click.Parameter, value: Path) -> P
     """A callback: a folder that was not named is that of the working directory, else that of the project around it."""
     from click.core import ParameterSource
 
-    from harness.data.form import in_project
+    from zoo.project import in_project
 
     named = ctx.get_parameter_source(parameter.name or "") is not ParameterSource.DEFAULT
     return value if named else in_project(value)

@@ -11,7 +11,6 @@ from PIL import Image
 from harness.data.npz import header
 from harness.data.own_data import OwnData, is_own
 from harness.errors import BadInput
-from zoo.project import project_root
 
 
 @dataclass(frozen=True)
@@ -25,12 +24,6 @@ class Form:
         """As a suite's file says it."""
         classes = "" if self.classes is None else f"classes = {self.classes}, "
         return f"{classes}shape = {list(self.shape)}"
-
-
-def in_project(folder: Path) -> Path:
-    """A folder by its name: in the working directory, or, where it is not there, in the root of the project around it."""
-    there = project_root() / folder
-    return there if not folder.exists() and there.is_dir() else folder
 
 
 def form_of(dataset: str, data_dir: Path) -> Form | None:

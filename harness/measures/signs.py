@@ -31,7 +31,7 @@ GAIN = 0.1
 
 def at_chance(correct: int, n: int, classes: int) -> bool:
     """Whether guessing evenly among the classes would make at least so many of n examples right more often than 1 in 100."""
-    if n < FEWEST or correct > 3 * n / classes:
+    if n < FEWEST or classes < 2 or correct > 3 * n / classes:
         return False
     p = 1 / classes
     tail = sum(math.comb(n, k) * p**k * (1 - p) ** (n - k) for k in range(correct)) if n <= 500 else None

@@ -105,7 +105,7 @@ def entrant_rows(suite: Suite, *, model_dir: Path, own_folders: Sequence[Path]) 
                 "published_standard_accuracy": known.standard_accuracy if known else None,
                 "published_autoattack_accuracy": known.autoattack_accuracy if known else None,
                 "published_best_known_accuracy": known.best_known_accuracy if known else None,
-                "files_here": weights.here,
+                "files_here": None if weights.why else weights.here,
                 "weights": weights.size_text,
                 "bytes": weights.size,
                 "files_missing": weights.to_json()["missing"],

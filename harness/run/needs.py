@@ -15,6 +15,7 @@ import zoo
 from harness.data import datasets
 from harness.data.archives import UNPACKED, archives
 from harness.data.images import Split
+from harness.data.place import require_parent
 from harness.errors import BadInput, one_line
 from harness.suites.suite import Suite
 from zoo.checkpoints import CheckpointEntrant
@@ -160,6 +161,7 @@ def data_need(dataset: str, split: Split, data_dir: Path) -> Need:
     """A split's files. Of data that only the user knows, the path where it is looked for."""
     if datasets.is_here(dataset, split, data_dir):
         return Need("data", dataset)
+    require_parent(data_dir, dataset)
     known = archives(dataset, split)
     if not known:
         return Need(

@@ -10,12 +10,13 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
-from harness.data.form import form_of, in_project
+from harness.data.form import form_of
 from harness.errors import BadInput
 from harness.suites.suite import SUITES, Suite, data_name
 from harness.toml import read_toml
 from zoo.entrant import did_you_mean
 from zoo.faults import first_fault
+from zoo.project import in_project
 
 Names = list[str]
 

@@ -66,14 +66,12 @@ def of_board(records: Sequence[tuple[Record, Home]]) -> tuple[Command, ...]:
     shown = [(record, home) for record, home in records if measured_again(record)]
     if not shown:
         return ()
-    runs: dict[tuple[str, ...], list[str]] = {}
+    runs: dict[tuple[str, tuple[str, ...], tuple[str, ...]], list[str]] = {}
     for record, _ in shown:
+        alone = record.entrant.name if _called(record) else ""  # what is said of one entrant is not said of others
         for before, after in _runs(record):
-            runs.setdefault((*before, "\n", *after), []).append(record.entrant.spec)
-    again = []
-    for words, specs in runs.items():
-        at = words.index("\n")
-        again.append(shlex.join([*words[:at], "--entrants", ",".join(specs), *words[at + 1 :]]))
+            runs.setdefault((alone, before, after), []).append(record.entrant.spec)
+    again = [shlex.join([*before, "--entrants", ",".join(specs), *after]) for (_, before, after), specs in runs.items()]
     # the suite's folder, for partial records too: harness verify takes a record or such a folder
     folders = dict.fromkeys("/".join(_path(record, home).split("/")[:3]) for record, home in shown)
     places = dict.fromkeys(home.root.name for _, home in shown)
@@ -118,9 +116,26 @@ def _runs(record: Record) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
     limit = () if record.limit is None else ("--limit", str(record.limit))
     before = ("harness", "run", *_suite(record))
     return [
-        (before, ("--measures", ",".join(measures), *limit, *attacked.get(conditions, ()), *conditions))
+        (
+            before,
+            (*_called(record), "--measures", ",".join(measures), *limit, *attacked.get(conditions, ()), *conditions),
+        )
         for conditions, measures in runs.items()
     ]
+
+
+def _called(record: Record) -> tuple[str, ...]:
+    """What a user said of an entrant that he gave by its path or its code: without it the row would have another name."""
+    entrant = record.entrant
+    if entrant.source not in ("checkpoint", "python"):
+        return ()
+    rest = entrant.spec.partition(":")[2]
+    by_itself = rest.rpartition(":")[2] if entrant.source == "python" else Path(rest.split("@")[0]).stem
+    return (
+        *(("--name", entrant.name) if entrant.name != by_itself else ()),
+        *(("--title", entrant.title) if entrant.title else ()),
+        *(("--paper", entrant.link) if entrant.link else ()),
+    )
 
 
 def _suite(record: Record) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from harness.sampling.samplers import SGLD, Heun
 from harness.sampling.starts import BlendStart, MixStart, NoisedRealStart, PCAStart, UniformStart
 from harness.suites.files import read_suite
 from harness.suites.suite import SUITES
-from leaderboards.pages.details import commands
+from leaderboards.pages.commands import measured_again as commands
 from leaderboards.records.files import read_record
 
 Harness = Callable[..., subprocess.CompletedProcess[str]]

@@ -56,7 +56,7 @@ def test_the_command_of_a_page_measures_the_same_again(harness_here, place: Path
     done = harness_here("run", *asked, "--entrants", checkpoint, *ONE, "--seed", "2", "--out", str(out), cwd=place)
     assert done.returncode == 0, done.stderr
     (page,) = out.glob("site/*/first-6/best.html")
-    (printed,) = re.findall(r"<code>(harness run [^<]*)</code>", page.read_text())
+    (printed,) = re.findall(r"<code[^>]*>(harness run [^<]*)</code>", page.read_text())
     words = shlex.split(html.unescape(printed))[1:]
     assert "checkpoint:runs/best.safetensors@digits-cnn" in words
     again = harness_here(*words, "--workers", "0", "--out", str(out), cwd=place)
@@ -115,7 +115,7 @@ def test_data_found_under_another_name_is_asked_for_as_before() -> None:
 
 
 def test_what_was_judged_in_memory_has_no_command(place: Path) -> None:
-    from leaderboards.pages.details import commands
+    from leaderboards.pages.commands import measured_again as commands
 
     found = harness.judge(harness.load("standard"), "digits", ["standard"], limit=4, name="mine")
     assert commands(found.record) == ()

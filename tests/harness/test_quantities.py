@@ -33,6 +33,7 @@ from harness.measures.smoothness import FIGURES
 from harness.measures.sources import Sources
 from harness.provenance import provenance
 from harness.run.findings import write_findings
+from harness.run.forecast import Left
 from harness.run.plan import Judged, Plan, make_plan
 from harness.run.store import Shard, Store
 from harness.sampling.samplers import SGLD
@@ -270,7 +271,7 @@ def test_a_name_in_brackets_is_printed_as_it_is(
     name, record = "mine[v2] :smile:", new[1]
     plan = plan_of(MEASURES["standard"])
     monkeypatch.setattr(Judged, "name", name)
-    show_plan(plan, plan.tasks, 1.0)
+    show_plan(plan, plan.tasks, Left(1.0, 1.0, 1.0))
     mine = record.model_copy(update={"entrant": record.entrant.model_copy(update={"name": name})})
     show_results([mine])
     drawn = {"measure": "generation", "values": {"fid": Value(value=1.0, n=9)}}

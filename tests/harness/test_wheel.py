@@ -40,6 +40,9 @@ def imported() -> set[str]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module] if isinstance(node, ast.ImportFrom) and node.module and not node.level else []
+            called = node.func if isinstance(node, ast.Call) else None
+            if isinstance(called, ast.Attribute) and called.attr == "files":  # importlib.resources.files("package")
+                names += [str(one.value) for one in node.args if isinstance(one, ast.Constant)]
             found |= {name.partition(".")[0] for name in names}
     own = {"harness", "zoo", "leaderboards", "__future__"}
     return {DISTRIBUTIONS.get(name, name) for name in found - sys.stdlib_module_names - own}
