@@ -196,6 +196,7 @@ def test_an_entrant_that_writes_into_its_images_spoils_nobody_elses_numbers(
     assert found[0] == found[1]
 
 
+@pytest.mark.slow
 def test_a_randomised_entrant_gives_the_same_numbers_on_any_number_of_workers(
     harness_here, files: Path, tmp_path: Path
 ) -> None:

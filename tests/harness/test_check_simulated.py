@@ -104,7 +104,7 @@ def attacked(check: Check) -> float:
     return check.cost.get("last", 0) / N
 
 
-@pytest.mark.parametrize("discordant", [0.02, 0.1])
+@pytest.mark.parametrize("discordant", [pytest.param(0.02, marks=pytest.mark.slow), 0.1])
 def test_an_entrant_that_is_no_worse_fails_at_most_alpha_of_the_time(discordant: float) -> None:
     found, _ = outcomes(discordant / 2, discordant / 2, Gates((Gate("robust", 0.0, measure="robust"),), ALPHA))
     assert found[Outcome.FAIL] <= ALPHA
@@ -119,6 +119,7 @@ def quick_collection() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("quick_collection")
+@pytest.mark.slow
 def test_with_three_gates_it_still_fails_at_most_alpha_of_the_time() -> None:
     names = ("robust", "autoattack", "pgd")
     found, _ = outcomes(0.03, 0.03, Gates(tuple(Gate(name, 0.0, measure=name) for name in names), ALPHA), pairs=500)
@@ -148,7 +149,8 @@ def test_clear_cases_cost_a_fraction() -> None:
     assert max(attacked(check) for check in checks) <= 0.5
 
 
-@pytest.mark.parametrize(("p_lost", "p_gained"), [(0.06, 0.02), pytest.param(0.03, 0.03, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("p_lost", "p_gained"), [(0.06, 0.02), (0.03, 0.03)])
+@pytest.mark.slow
 def test_the_interval_covers_also_after_stopping_early(p_lost: float, p_gained: float) -> None:
     """Where AutoAttack alone decides: the counts of a look at PGD are bounds by intention, not estimates."""
     _, checks = outcomes(p_lost, p_gained, Gates((Gate("autoattack", 0.01, measure="autoattack"),), ALPHA), n=500)

@@ -287,7 +287,7 @@ def test_a_run_writes_record_samples_and_gallery_as_one_process_would_measure_th
 ) -> None:
     out = tmp_path / "out"
     given = ("run", "--suite", "digits", "--entrants", "standard", "--measures", "generation", "--limit", "40")
-    done = harness_here(*given, "--shard-size", "20", "--workers", "2", "--out", str(out))
+    done = harness_here(*given, "--shard-size", "20", "--workers", "1", "--out", str(out))
     assert done.returncode == 0, done.stderr
     record = read_record(out / "results" / "digits" / "partial-40" / "standard.json")
     found = record.measurements["generation"]

@@ -81,7 +81,7 @@ def test_the_examples_of_these_tests_end_in_every_way(attacked: Case) -> None:
     assert (outcome.reached[outcome.robust] == len(STAGES)).all()
 
 
-@pytest.mark.parametrize("rows", [1, 16, 64, 500])
+@pytest.mark.parametrize("rows", [1, pytest.param(16, marks=pytest.mark.slow), 64])
 def test_rows_in_flight_change_nothing(attacked: Case, rows: int) -> None:
     model, x, y, threat, outcome = attacked
     if rows == 1:  # one by one takes long: a few images show as much
@@ -91,13 +91,13 @@ def test_rows_in_flight_change_nothing(attacked: Case, rows: int) -> None:
         same(replace(SHORT, rows=rows)(model, x, y, threat)[0], outcome)
 
 
-@pytest.mark.parametrize("interval", [3, 5, 15])
+@pytest.mark.parametrize("interval", [3, 15])
 def test_how_often_rows_are_looked_at_changes_nothing(attacked: Case, interval: int) -> None:
     model, x, y, threat, outcome = attacked
     same(replace(SHORT, interval=interval, rows=50)(model, x, y, threat)[0], outcome)
 
 
-@pytest.mark.parametrize("ahead", [1, 3, 40])
+@pytest.mark.parametrize("ahead", [1, 40])
 def test_how_many_queries_of_square_are_asked_at_once_changes_nothing(
     attacked: Case, ahead: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -253,7 +253,7 @@ class Drawn:
 @pytest.mark.parametrize(
     "threat", [ThreatModel("Linf", 0.006), ThreatModel("L2", 0.07)], ids=lambda threat: threat.norm
 )
-@pytest.mark.parametrize("classes", [4, 10])
+@pytest.mark.parametrize("classes", [4, pytest.param(10, marks=pytest.mark.slow)])
 def test_with_the_references_draws_each_example_is_broken_by_the_same_stage(
     case: Callable[..., Any], threat: ThreatModel, classes: int
 ) -> None:
