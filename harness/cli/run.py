@@ -149,6 +149,8 @@ def command(given: RunOptions) -> int:
     )
     with following(plan, todo, faults) as report:
         records = session(executor_for(workers, given.workers), report, report.heard)
+    if not records and faults.status:  # no page would show anything of this run
+        return faults.status
     met(plan, request.out, workers[0], options.told)
     records = as_written(records, request.out)
     if any(set(record.measurements) - {"generation"} for record in records):

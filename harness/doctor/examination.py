@@ -66,11 +66,12 @@ def diagnose(
     """The same of an entrant, with what it needs fetched where that is asked for."""
     if download and entrant.missing():
         entrant.fetch()
-    entrant.weights()  # says what is missing
+    note = entrant.weights().note  # says what is missing, too
     images = suite_images(suite, data_dir=data_dir, download=download, transform=entrant.transform())
     begun = time.perf_counter()
     with deterministic(device, torch.get_num_threads()):
         one = subject(entrant, suite, images, device)
         found = examine(one)
         shown = one.count if all(f.check != "images" for f in found if f.counts) else min(len(images), 32)
-    return replace(Diagnosis(one.name, suite.name, shown, found), seconds=round(time.perf_counter() - begun, 1))
+    seconds = round(time.perf_counter() - begun, 1)
+    return replace(Diagnosis(one.name, suite.name, shown, found), seconds=seconds, loading=note)

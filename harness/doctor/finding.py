@@ -39,13 +39,17 @@ class Finding:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """All findings of one entrant on the first `images` of a suite: every check has at least one. It took `seconds`."""
+    """All findings of one entrant on the first `images` of a suite: every check has at least one. It took `seconds`.
+
+    `loading` tells what was found in the entrant's file and what was done with it; empty where there is nothing to tell.
+    """
 
     entrant: str
     suite: str
     images: int
     findings: tuple[Finding, ...]
     seconds: float = field(default=0.0, compare=False)
+    loading: str = field(default="", compare=False)
 
     def of(self, *levels: Level) -> tuple[Finding, ...]:
         """The findings of these levels."""
@@ -67,6 +71,8 @@ class Diagnosis:
     def __str__(self) -> str:
         """As the terminal shows it: faults and warnings in full, then what is fine, in a line each."""
         lines = [f"{self.entrant} on {self.suite}: {self._verdict} ({self.images} images, {self.seconds:.1f} s)"]
+        if self.loading:
+            lines.append(f"loaded: {self.loading}")
         for finding in self.of(Level.FAULT, Level.WARNING):
             lines.append(f"{finding.level}: {finding.check}: {finding.seen}")
             lines.append(f"    {finding.meaning} {finding.advice}".rstrip())

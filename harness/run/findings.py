@@ -145,8 +145,12 @@ def write_findings(plan: Plan, store: Store, out: Path) -> list[Record]:
     """Write the record of every entrant with at least one finished measure; returns them in the plan's order.
 
     Measures that were found earlier, for the same weights on the same examples, stay in the record. Runs that write to one
-    folder at once take turns.
+    folder at once take turns. Where nothing was measured no folder is made.
     """
+    if not (
+        out.exists() or any(answered(plan.of(n, m.name), store) for n in range(len(plan.judged)) for m in plan.measures)
+    ):
+        return []
     out.mkdir(parents=True, exist_ok=True)
     with FileLock(out / ".lock"):
         return _write_findings(plan, store, out)

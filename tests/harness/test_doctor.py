@@ -250,6 +250,15 @@ def test_the_verb_prints_what_python_gives_and_its_status_tells_faults(
     assert [(finding["check"], finding["numbers"]["total"]) for finding in faults] == [("probabilities", 1.0)]
 
 
+def test_what_was_taken_from_a_checkpoint_is_said_before_the_findings(harness_here) -> None:
+    tensors = {f"module.net.{name}": value for name, value in harness.load("sat").state_dict().items()}
+    torch.save({"epoch": 3, "model_state": tensors}, "mine.pt")
+    asked = ("doctor", "--suite", "digits", "--entrant", "checkpoint:mine.pt@digits-cnn")
+    told = harness_here(*asked).stdout.splitlines()
+    assert told[1].startswith("loaded: tensors of 'model_state.module.net'")
+    assert f"loaded: {json.loads(harness_here(*asked, '--json').stdout)['loading']}" == told[1]
+
+
 @pytest.mark.parametrize("entrant", ["nobody", "checkpoint:none.pt@digits-cnn"])
 def test_an_entrant_that_is_not_there_is_bad_input(
     entrant: str, harness_here: Callable[..., subprocess.CompletedProcess[str]]

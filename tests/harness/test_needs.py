@@ -177,6 +177,17 @@ def test_a_failed_start_of_any_verb_leaves_no_folder(harness_here, tmp_path: Pat
         assert left(Path.cwd()) == [], (command, result.stderr)
 
 
+def test_a_run_whose_only_entrant_does_not_load_offers_no_page_and_leaves_no_folder(harness_here) -> None:
+    torch.save({"0.weight": torch.zeros(16, 1, 3, 3), "0.bias": torch.zeros(16)}, "half.pt")
+    result = harness_here(
+        *("run", "--suite", "digits", "--entrants", "checkpoint:half.pt@digits-cnn", "--measures", "standard"),
+        *("--workers", "0"),
+    )
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "expected the tensors of digits-cnn" in result.stderr
+    assert left(Path.cwd()) == ["half.pt"]
+
+
 def test_judging_from_python_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import harness
 
