@@ -143,7 +143,15 @@ class CheckpointEntrant:
         chosen = self._chosen(network)
         model, wanted = network.build(), network.wanted
         held = {name: tensor for name, tensor in model.state_dict().items() if name in wanted.constants}
-        model.load_state_dict({**held, **wanted.state(chosen.found)}, strict=True)
+        state = wanted.state(chosen.found)
+        for name in held.keys() & state.keys():
+            if state[name].numel() != held[name].numel():
+                raise EntrantError(
+                    f"expected {held[name].numel()} numbers for {name} of {network.architecture}, got {state[name].numel()} in"
+                    f" {self.file}; name the architecture that it was saved from"
+                )
+            state[name] = state[name].reshape(held[name].shape)
+        model.load_state_dict({**held, **state}, strict=True)
         network.require_logits(model.float().eval(), self.spec)
         return freeze(_normalised(model, chosen.normalisation))
 

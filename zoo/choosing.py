@@ -6,17 +6,18 @@ evaluates; else the one under the customary key. Anything less clear is refused 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from zoo.checkpoint_spec import Reading
 from zoo.entrant import EntrantError
 from zoo.matching import BESIDE, Found, Wanted, fits
-from zoo.normalisation import Normalisation, among, is_constant, stated
-from zoo.state_dicts import is_averaged, keys_of, main_place, mappings
+from zoo.normalisation import Normalisation, among, is_constant, said_outside, stated
+from zoo.state_dicts import Mapped, is_averaged, keys_of, main_place, mappings
 
 HERE = "."
 """What `take` calls the file's outermost mapping."""
@@ -62,12 +63,16 @@ class Choice:
         fitting = [found for found in fits(self.wanted, held_in) if not found.inside]
         if not fitting:
             raise NoFit(self.architecture)
+        for one in fitting:
+            self._require_numbers(one)
         found, others = self._one(fitting, held)
         self._require_whole(found, fitting)
         normalisation = self._normalisation(found)
         main = [one for one in fitting if one.mapped == main_place(held)]
         unusual = found.place if others and not any(one.same(found) for one in main[:1]) else ""
-        return Chosen(found, normalisation, self._note(found, others, normalisation), unusual)
+        unread = _unread(held, held_in, [*fitting], self.channels, bool(normalisation) or self.wanted.normalises)
+        note = "; ".join(filter(None, [self._note(found, others, normalisation), *unread]))
+        return Chosen(found, normalisation, note, unusual)
 
     def _one(self, fitting: Sequence[Found], held: Any) -> tuple[Found, list[Found]]:
         take = self.reading.take
@@ -100,6 +105,16 @@ class Choice:
                 f" may belong to the network ({doubtful[0]}); where they do not, write {self._taking(found)}"
             )
 
+    def _require_numbers(self, found: Found) -> None:
+        for name, tensor in found.tensors.items():
+            kind = _kind(tensor)
+            if kind == "floating-point" or (name not in self.wanted.floats and kind == "whole"):
+                continue
+            raise EntrantError(
+                f"expected floating-point numbers for {name} of {self.architecture} in {self.file}, got {kind} ones"
+                f" ({tensor.dtype}); save the network as it was before it was quantised or converted"
+            )
+
     def _normalisation(self, found: Found) -> Normalisation | None:
         said = stated(self.reading.mean, self.reading.std) or self.own
         said = said.require(self.channels, self.file) if said else None
@@ -108,6 +123,17 @@ class Choice:
             for name, tensor in found.beside.items()
             if is_constant(name) and tensor.numel() in (1, self.channels) and not BESIDE.search(name.partition(".")[0])
         }
+        larger = [
+            name
+            for name, tensor in found.beside.items()
+            if is_constant(name) and name not in constants and not BESIDE.search(name.partition(".")[0])
+        ]
+        if larger and not self.reading.take:
+            raise EntrantError(
+                f"expected a mean and a std of {self.channels} channels at most beside {self.architecture} in {self.file}, got"
+                f" {larger[0]} of shape {tuple(found.beside[larger[0]].shape)}, which may belong to the network; where it does"
+                f" not, write {self._taking(found)}"
+            )
         if not constants:
             return said
         inside = among(constants, self.channels)
@@ -155,6 +181,35 @@ class Choice:
             held = "of the file" if found.constants else "of its code"
             parts.append(f"images normalised by the network's own mean and std ({held})")
         return "; ".join(parts)
+
+
+def _kind(tensor: Tensor) -> str:
+    """Of its numbers, where they can be copied into a network as they are: floating-point or whole."""
+    if tensor.is_meta or tensor.is_quantized or tensor.layout is not torch.strided:
+        return "absent" if tensor.is_meta else "quantised" if tensor.is_quantized else "sparse"
+    return "floating-point" if tensor.is_floating_point() else "complex" if tensor.is_complex() else "whole"
+
+
+def _unread(
+    held: Any, held_in: Sequence[Mapped], fitting: Sequence[Found], channels: int, normalises: bool
+) -> Iterator[str]:
+    """What the file has in other places, which may come before the network: told, for no name of it is the network's."""
+    places = {one.mapped for one in fitting}
+    if beside := [
+        ".".join(mapped.place)
+        for mapped in held_in
+        if mapped.place and mapped.place not in places and any(_is_matrix(tensor) for tensor in mapped.tensors.values())
+    ]:
+        yield f"not read: {', '.join(map(repr, beside[:4]))}{', ...' if len(beside) > 4 else ''}"
+    if not normalises and (constants := list(said_outside(held, channels, places))):
+        yield (
+            f"{' and '.join(map(repr, constants[:2]))} of the file not used: write @mean=...@std=... if its images were"
+            " normalised by them"
+        )
+
+
+def _is_matrix(tensor: Tensor) -> bool:
+    return tensor.ndim >= 2 and tensor.is_floating_point()
 
 
 def _lies_in(found: Found, take: str) -> bool:

@@ -29,6 +29,11 @@ from zoo.normalisation import Normalisation
 CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
 WEIGHTS = ("model.safetensors", "pytorch_model.safetensors", "open_clip_model.safetensors", "pytorch_model.bin")
 
+FOREIGN = frozenset(
+    {"cache_dir", "checkpoint_path", "pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "pretrained_strict"}
+)
+"""Arguments of timm by which a configuration would fetch weights, or unpickle a file."""
+
 
 class Logits(nn.Module):
     """A network of transformers as one from images (N, C, H, W) to logits (N, K)."""
@@ -117,6 +122,10 @@ class HuggingFaceFolder:
                     }
                     import timm
 
+                    if not timm.is_model(LibraryArchitecture.parse(name).name):  # hf_hub:... would be downloaded
+                        raise ValueError("no network of timm's own")
+                    if foreign := sorted(FOREIGN & arguments.keys()):  # weights from elsewhere, read as pickles
+                        raise ValueError(f"{foreign[0]!r} in model_args, which loads other weights")
                     network: nn.Module = timm.create_model(LibraryArchitecture.parse(name).name, **arguments)
                     return network
                 transformers = importlib.import_module("transformers")  # optional

@@ -36,7 +36,8 @@ class Wanted:
     """The tensors of a network: the shape of each by name, without the network's own prefix and its constants.
 
     `constants` are means and stds of the input that it holds itself and files may hold; `unused` prefixes of what its loading
-    drops. `normalises`: it has a mean and a std of its own, of which a file may say nothing.
+    drops. `normalises`: it has a mean and a std of its own, of which a file may say nothing. `floats`: those of `shapes`
+    that are floating-point numbers.
     """
 
     prefix: str
@@ -44,6 +45,7 @@ class Wanted:
     constants: frozenset[str]
     unused: tuple[str, ...] = ()
     normalises: bool = False
+    floats: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, network: nn.Module) -> Wanted:
@@ -53,7 +55,8 @@ class Wanted:
         rest = [name for name in state if name not in constants]
         prefix = common_prefix(rest)  # of Sequential(normalise, network) files hold one part
         shapes = {name.removeprefix(prefix): tuple(state[name].shape) for name in rest}
-        return cls(prefix, shapes, constants, tuple(getattr(network, "unused", ())), bool(own))
+        floats = frozenset(name.removeprefix(prefix) for name in rest if state[name].is_floating_point())
+        return cls(prefix, shapes, constants, tuple(getattr(network, "unused", ())), bool(own), floats)
 
     @property
     def required(self) -> list[str]:
@@ -88,7 +91,8 @@ class Found:
     def same(self, other: Found) -> bool:
         """Whether two places hold one network: a tied copy, or a file's two names for it."""
         return self.tensors.keys() == other.tensors.keys() and all(
-            tensor.dtype == other.tensors[name].dtype and torch.equal(tensor, other.tensors[name])
+            tensor is other.tensors[name]  # where it holds NaN, too
+            or (tensor.dtype == other.tensors[name].dtype and torch.equal(tensor, other.tensors[name]))
             for name, tensor in self.tensors.items()
         )
 
@@ -114,6 +118,8 @@ def common_prefix(names: Sequence[str]) -> str:
 def plain_names(mapped: Mapped) -> Iterator[dict[str, str]]:
     """From the name looked for to the name in the file: as it is, and without the wrappers that stand within names."""
     first = {name.replace(COMPILED, ""): name for name in mapped.tensors}
+    if len(first) < len(mapped.tensors):  # a compiled network beside one that is not: two networks
+        first = {name: name for name in mapped.tensors}
     yield first
     second = {re.sub(r"(?<=\.)module\.", "", name): real for name, real in first.items()}
     if second.keys() != first.keys() and len(second) == len(first):

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -112,6 +113,21 @@ def among(tensors: Mapping[str, Tensor], channels: int) -> Normalisation | None:
     if len(set(means)) == 1 and len(set(stds)) == 1:
         return Normalisation(_short(means[0]), _short(stds[0]))
     return None
+
+
+def said_outside(
+    held: Any, channels: int, places: Collection[tuple[str, ...]], place: tuple[str, ...] = ()
+) -> Iterator[str]:
+    """Where a loaded file holds a mean or a std, one number a channel, outside the mappings at `places`: "hparams.mean"."""
+    if not isinstance(held, Mapping) or place in places or len(place) > 3:
+        return
+    for key, value in held.items():
+        if not isinstance(key, str):
+            continue
+        numbers = value.numel() if isinstance(value, Tensor) else len(value) if isinstance(value, list | tuple) else 0
+        if is_constant(key) and numbers == channels:
+            yield ".".join((*place, key))
+        yield from said_outside(value, channels, places, (*place, key))
 
 
 def _short(values: Sequence[float]) -> tuple[float, ...]:
