@@ -69,7 +69,8 @@ OWN: dict[tuple[str, str], dict[str, Any]] = {
     ("weat-adv", "digits"): {"epochs": 100},
     # TRADES' beta of 1 weighs its KL; MART's KL is weighted by 1 - p(y|x) and small already
     ("mart", "mnist"): {"beta": None},
-    ("mart", "mnist-short"): {"beta": None},
+    # at a learning rate of 0.05 one of three seeds falls to a constant classifier
+    ("mart", "mnist-short"): {"beta": None, "lr": 0.02},
     ("mart", "paper"): {"attack_start": "noise"},  # MART's published code; the other plans start at a uniform point
     ("mail-trades", "paper"): {"warm_up": 0.625},  # MAIL's published code: 75 of 120 epochs; the other plans 0.75
 }
