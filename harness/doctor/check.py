@@ -11,6 +11,11 @@ from typing import Any
 
 from harness.doctor.finding import Finding, Level
 from harness.doctor.subject import Subject
+from harness.errors import BadInput
+from zoo.entrant import EntrantError
+from zoo.faults import one_line
+
+MEANT = "measures show it batches of other sizes, changed images and images with gradients, and would fail there"
 
 
 @dataclass(frozen=True)
@@ -30,7 +35,14 @@ class Check:
         spoiled = [f.check for f in before if f.level is Level.FAULT and f.check in self.spoiled_by]
         if spoiled:
             return [Finding(self.name, Level.SKIPPED, f"not looked at: mend {spoiled[0]} first")]
-        return list(self.look(subject)) or [Finding(self.name, Level.FINE, f"no {self.looks_for}")]
+        try:
+            found = list(self.look(subject))
+        except (BadInput, EntrantError):
+            raise
+        except (Exception, SystemExit) as error:  # noqa: BLE001  the entrant's code raises what it likes, for some batches alone
+            seen = f"the entrant fails while it is looked at: {type(error).__name__}: {one_line(error)}"
+            return [fault(self.name, seen, MEANT, "let it take batches of any size, and images with gradients, too")]
+        return found or [Finding(self.name, Level.FINE, f"no {self.looks_for}")]
 
 
 def fault(check: str, seen: str, meaning: str, advice: str, **numbers: Any) -> Finding:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -10,9 +11,11 @@ from typing import Any
 from harness.errors import BadInput
 from harness.suites.suite import Suite
 from harness.training.recipes import Recipe, checked
+from zoo.architectures import is_own
 from zoo.catalogue import find
 from zoo.entrant import Card
-from zoo.project import own_folders
+from zoo.own_code import working_directory_importable
+from zoo.project import own_folders, project_root
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,10 @@ def trained_as(spec: str, suite: Suite, *, synthetic: bool = False) -> Again:
             f"expected an entrant that harness train made, got {card.name}, whose card has no recipe; name another, or give"
             " --recipe"
         )
+    objective, architecture = (str(said.get(key)) for key in ("objective", "architecture"))
+    for named, code in ((objective, ":" in objective), (architecture, is_own(architecture))):
+        if code:
+            _require_ones_own(named, card.name)
     # cards of earlier versions lack fields, which then had one value only: that of today's defaults
     known = {field.name for field in fields(Recipe)}
     recipe = Recipe(
@@ -68,5 +75,34 @@ def trained_as(spec: str, suite: Suite, *, synthetic: bool = False) -> Again:
         card,
         recipe,
         train_on=str(data) if data and data != suite.dataset else None,
-        images=images if isinstance(images, int) else None,
+        images=images if isinstance(images, int) and images > 0 else None,
     )
+
+
+def _require_ones_own(named: str, entrant: str) -> None:
+    """Raise BadInput where `module:callable` of a card is of another place than the user's project.
+
+    A card may come from somebody else, and a function of an installed package, called with the card's settings, does as its
+    author likes. Nothing is imported.
+    """
+    folders = tuple(dict.fromkeys((Path.cwd().resolve(), project_root())))
+    with working_directory_importable():
+        try:
+            found = importlib.util.find_spec(named.partition(":")[0].partition(".")[0])
+        except (ImportError, ValueError):
+            return  # what builds the recipe says that there is none
+    places = (
+        []
+        if found is None
+        else [found.origin]
+        if found.has_location
+        else found.submodule_search_locations or ["built in"]
+    )
+    for place in map(Path, places):
+        # what is built into Python has "frozen" for a place
+        inside = place.is_absolute() and any(place.resolve().is_relative_to(folder) for folder in folders)
+        if not inside or "site-packages" in place.parts:
+            raise BadInput(
+                f"expected {named}, which the card of {entrant} names, in a module of {folders[-1]}, got {place}; if you trust"
+                " the card's author write its recipe to a file, and give that with --recipe"
+            )

@@ -294,3 +294,15 @@ def test_a_run_warns_as_soon_as_it_can_and_its_record_keeps_the_flag(trained: nn
     warnings = [line for line in told if line.startswith("harness: warning: mine: ")]
     assert len(warnings) == 2
     assert any("if classes are renamed" in line for line in warnings)
+
+
+@pytest.mark.parametrize("size", [1, 200])
+def test_an_entrant_that_fails_for_batches_of_one_size_alone_is_a_finding_and_no_crash(trained: nn.Module, size: int):
+    def failing(x: Tensor) -> Tensor:
+        if len(x) == size or (size > 8 and len(x) > 8):
+            raise ValueError("expected another batch")
+        return x
+
+    found = harness.doctor(Around(trained, failing), "digits")
+    assert found.status == 1
+    assert "the entrant fails while it is looked at: ValueError: expected another batch" in str(found)
