@@ -48,7 +48,7 @@ step() { printf '\n# %s\n' "$*"; }
 typed() {
   local expected=$1 status=0
   shift
-  printf '$ %s\n' "$*"
+  printf "$ %s\n" "$(printf "%q " "$@")"
   "$@" > "$home/out" 2> "$home/err" < /dev/null || status=$?
   cat "$home/err" "$home/out"
   [ "$status" -eq "$expected" ] || wrong "exit status $status in place of $expected of: $*"
@@ -58,14 +58,14 @@ typed() {
 said() {
   local text
   for text in "$@"; do
-    cat "$home/out" "$home/err" | grep -qF -e "$text" || wrong "nothing said: $text"
+    grep -qF -e "$text" "$home/out" "$home/err" || wrong "nothing said: $text"
   done
 }
 
 quiet() {
   local text
   for text in "$@"; do
-    if cat "$home/out" "$home/err" | grep -qF -e "$text"; then wrong "it said: $text"; fi
+    if grep -qF -e "$text" "$home/out" "$home/err"; then wrong "it said: $text"; fi
   done
 }
 
