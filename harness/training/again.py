@@ -98,7 +98,7 @@ def _require_ones_own(named: str, entrant: str) -> None:
         if found.has_location
         else found.submodule_search_locations or ["built in"]
     )
-    for place in map(Path, places):
+    for place in (Path(str(one)) for one in places):
         # what is built into Python has "frozen" for a place
         inside = place.is_absolute() and any(place.resolve().is_relative_to(folder) for folder in folders)
         if not inside or "site-packages" in place.parts:
