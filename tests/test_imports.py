@@ -108,6 +108,7 @@ def test_no_test_package_is_named_tests() -> None:
     assert not list((ROOT / "tests").rglob("__init__.py"))
 
 
+@pytest.mark.slow
 def test_the_zoo_imports_where_robustbench_alone_does_not() -> None:
     alone = subprocess.run([sys.executable, "-c", "import robustbench"], capture_output=True, text=True, cwd="/")
     assert "autoattack" in alone.stderr, "robustbench imports by itself now: the adapter may have become needless"

@@ -262,6 +262,7 @@ def test_pgd_on_some_examples_finds_what_it_finds_on_whole_shards() -> None:
     assert not found.all()
 
 
+@pytest.mark.slow
 def test_many_gates_are_judged_together_and_values_too(
     harness_here, tmp_path: Path, baseline: Callable[[str], str]
 ) -> None:
