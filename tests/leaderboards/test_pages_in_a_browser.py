@@ -260,7 +260,7 @@ def test_bibtex_is_shown_and_copied(board: Path, visit: Callable[..., Any]) -> N
     shown = page.locator("dialog code").inner_text()
     assert shown.startswith("@inproceedings{half,")
     assert "author = {Ada Lovelace and Alan Turing}" in shown
-    page.get_by_role("button", name="Copy").click()
+    page.get_by_role("button", name="Copy", exact=True).click()
     page.get_by_text("Copied.", exact=True).wait_for()
     assert page.evaluate("navigator.clipboard.readText()").strip() == shown.strip()
     page.get_by_role("button", name="Close").click()
