@@ -37,10 +37,10 @@ def of_record(record: Record, home: Home) -> tuple[Command, ...]:
         return ()
     suite, spec = _suite(record), record.entrant.spec
     found = [
-        Command("Measure it again", "It finds what is measured already and measures the rest.", "\n".join(again)),
+        Command("Measure it again", "What was measured before is not measured again.", "\n".join(again)),
         Command(
             "Prove it",
-            f"In the folder that holds {home.root.name}/. Every adversarial image is shown to the classifier again.",
+            f"Type it in the folder that contains {home.root.name}/. Every adversarial image is shown to the classifier again.",
             shlex.join(["harness", "verify", _path(record, home)]),
         ),
         Command(
@@ -77,11 +77,11 @@ def of_board(records: Sequence[tuple[Record, Home]]) -> tuple[Command, ...]:
     places = dict.fromkeys(home.root.name for _, home in shown)
     return (
         Command(
-            "Measure these rows again", "It finds what is measured already and measures the rest.", "\n".join(again)
+            "Measure these rows again", "What was measured before is not measured again.", "\n".join(again)
         ),
         Command(
             "Prove these rows",
-            f"In the folder that holds {' and '.join(f'{place}/' for place in places)}.",
+            f"Type it in the folder that contains {' and '.join(f'{place}/' for place in places)}.",
             shlex.join(["harness", "verify", *folders]),
         ),
     )
