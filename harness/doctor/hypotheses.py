@@ -7,7 +7,7 @@ answers right than it makes wrong (McNemar's exact test), and by a fair share of
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -35,6 +35,7 @@ class Hypothesis:
     change: Callable[[Tensor], Tensor]
     advice: str
     meaning: str
+    of: str = ""  # the data set that a normalisation is published for
 
 
 def of_images(x: Tensor) -> Iterator[Hypothesis]:
@@ -80,7 +81,7 @@ def _ranges(x: Tensor) -> Iterator[Hypothesis]:
     for name, (mean, std) in NORMALISATIONS.items():
         if len(mean) == x.shape[1]:
             how = f"{TITLES[name]}'s mean {_list(mean)} and sd {_list(std)}"
-            yield _normalised(f"{how} normalised outside", mean, std, x)
+            yield replace(_normalised(f"{how} normalised outside", mean, std, x), of=name)
             yield Hypothesis(
                 "normalisation",
                 f"{how} taken back",

@@ -76,9 +76,7 @@ def of_board(records: Sequence[tuple[Record, Home]]) -> tuple[Command, ...]:
     folders = dict.fromkeys("/".join(_path(record, home).split("/")[:3]) for record, home in shown)
     places = dict.fromkeys(home.root.name for _, home in shown)
     return (
-        Command(
-            "Measure these rows again", "What was measured before is not measured again.", "\n".join(again)
-        ),
+        Command("Measure these rows again", "What was measured before is not measured again.", "\n".join(again)),
         Command(
             "Prove these rows",
             f"Type it in the folder that contains {' and '.join(f'{place}/' for place in places)}.",
