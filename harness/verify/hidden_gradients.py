@@ -23,9 +23,13 @@ LEAST = 0.02
 """And no smaller share than this may lie in the exact 95 % interval: 3 of 20, 4 of 50, 6 of 100, 501 of 10,000 are flagged."""
 
 
+FEWEST = 3
+"""Nor are fewer than this told of: one image that breaks the only example that was shown says little."""
+
+
 def hides_gradients(pair: Pair) -> bool:
     """Whether one other entrant's witnesses break too much of what AutoAttack left of the target."""
-    if pair.broken <= SHARE * pair.tried:
+    if pair.broken < FEWEST or pair.broken <= SHARE * pair.tried:
         return False
     # the lower end of Clopper and Pearson's interval, which holds at every number, also at 20
     return float(stats.beta.ppf(0.025, pair.broken, pair.tried - pair.broken + 1)) > LEAST

@@ -237,6 +237,7 @@ def test_the_flag_is_for_more_than_a_twentieth_that_chance_does_not_explain(trie
 def test_nothing_tried_flags_nobody_and_the_flag_goes_when_its_reason_goes() -> None:
     other = Flag(code="other", message="stays")
     assert not hides_gradients(pair(0, 0))
+    assert not hides_gradients(pair(1, 1)), "one image says little"
     flagged = flags_with([other], [pair(100, 20, "x"), pair(100, 40, "y"), pair(100, 1, "z")])
     assert [flag.code for flag in flagged] == ["other", "hidden-gradients"]
     assert "100 images made for y were shown, and 40 break it (40.0 %)" in flagged[1].message
