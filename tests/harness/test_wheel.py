@@ -115,7 +115,14 @@ def test_the_wheel_works_from_an_empty_folder(installed: Path, tmp_path: Path) -
     ran("render")
     assert "did you mean runs?" in ran("render --out rnus", 2).stderr
     ran("verify runs --entrants trades --no-mark")
-    assert {path.name for path in tmp_path.iterdir()} <= {"runs", "zoo", "entrants", "baselines", "verified", "user-cache"}
+    assert {path.name for path in tmp_path.iterdir()} <= {
+        "runs",
+        "zoo",
+        "entrants",
+        "baselines",
+        "verified",
+        "user-cache",
+    }
     assert {path: path.stat().st_mtime_ns for path in installed.rglob("*")} == before, (
         "nothing is written to the package"
     )
